@@ -1,0 +1,1 @@
+"""SlicerVALOR in a browser."""

@@ -1,0 +1,1 @@
+"""Panels without MRML."""

@@ -1,0 +1,1 @@
+"""The edges: files, DICOM, MRML nodes, SimpleITK images and tensors to core types and back."""

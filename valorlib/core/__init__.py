@@ -1,0 +1,1 @@
+"""Data types, errors, options and progress. Needs numpy only."""

@@ -1,0 +1,1 @@
+"""Numbers that judge a registration, a segmentation or a dose."""

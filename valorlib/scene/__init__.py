@@ -1,0 +1,1 @@
+"""What both faces do with MRML nodes; the scene is passed in."""

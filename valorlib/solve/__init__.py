@@ -1,0 +1,1 @@
+"""The per-case solver: a parameterization, weighted terms, a pyramid schedule."""
