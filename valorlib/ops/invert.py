@@ -1,0 +1,106 @@
+"""Inverse of a displacement field, iterated until it is one."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from valorlib.convert.tensors import field_to_voxels
+from valorlib.core.grid import Grid
+from valorlib.core.images import Image
+from valorlib.core.transforms import DisplacementField
+from valorlib.ops.mapping import slab_points, slabs
+from valorlib.ops.warp import sample
+
+FIXED_POINT_STEPS = 12
+NEWTON_STEPS = 30
+
+
+def invert_field(
+    field: DisplacementField, grid: Grid | None = None, *, tolerance_mm: float = 0.01
+) -> tuple[DisplacementField, Image]:
+    """Field v with v(y) = -u(y + v(y)), and what is left of it.
+
+    The field continues at its border value outside its grid, as everywhere in the library, so that the inverse is right
+    up to the border of the grid too. Where the field folds there is no inverse: the residual says so.
+
+    Args:
+        field: the field u.
+        grid: where the inverse is wanted; the grid of `field` when None.
+        tolerance_mm: points with a smaller residual are left alone.
+
+    Returns:
+        The inverse, and the length of v(y) + u(y + v(y)), mm, on the same grid.
+    """
+    grid = grid or field.grid
+    u_vox = field_to_voxels(field)
+    out = np.empty((*grid.shape, 3), dtype=np.float32)
+    left = np.empty(grid.shape, dtype=np.float32)
+    axes = np.asarray(field.grid.matrix[:3, :3])
+    to_mm = torch.tensor(np.ascontiguousarray(axes[:, ::-1]), dtype=torch.float32)
+    for slab in slabs(grid):
+        y = field.grid.to_index(slab_points(grid, slab))[:, ::-1]
+        y_vox = torch.from_numpy(np.ascontiguousarray(y.T)).float()
+        v_vox, residual_mm = _invert_points(u_vox, y_vox, to_mm, tolerance_mm)
+        out[slab] = (to_mm @ v_vox).T.reshape(-1, *grid.shape[1:], 3).numpy()
+        left[slab] = residual_mm.reshape(-1, *grid.shape[1:]).numpy()
+    return DisplacementField(out, grid), Image(left, grid, "inverse residual (mm)")
+
+
+def _at(u_vox: Tensor, points: Tensor) -> Tensor:
+    """(c, n) values of a (1, c, K, J, I) field at (3, n) voxel positions."""
+    return sample(u_vox, points.view(1, 3, 1, 1, -1))[0, :, 0, 0]
+
+
+def _invert_points(u_vox: Tensor, y: Tensor, to_mm: Tensor, tolerance_mm: float) -> tuple[Tensor, Tensor]:
+    """Displacements v (3, n), voxels, and residuals (n,), mm, at the points y (3, n)."""
+    v = -_at(u_vox, y)
+    for _ in range(FIXED_POINT_STEPS):
+        error = v + _at(u_vox, y + v)
+        length = (to_mm @ error).norm(dim=0)
+        if float(length.max()) <= tolerance_mm:
+            return v, length
+        v = v - error
+    error = v + _at(u_vox, y + v)
+    length = (to_mm @ error).norm(dim=0)
+    hard = (length > tolerance_mm).nonzero().squeeze(1)
+    if len(hard):
+        v[:, hard], length[hard] = _newton(u_vox, y[:, hard], to_mm, tolerance_mm)
+    return v, length
+
+
+def _newton(u_vox: Tensor, y: Tensor, to_mm: Tensor, tolerance_mm: float) -> tuple[Tensor, Tensor]:
+    """The same for the points where the plain iteration does not settle: Newton steps that never go uphill."""
+    v = -_at(u_vox, y)
+    error = v + _at(u_vox, y + v)
+    length = (to_mm @ error).norm(dim=0)
+    scale = torch.ones_like(length)
+    eye = torch.eye(3)[None]
+    for _ in range(NEWTON_STEPS):
+        slope = _slope(u_vox, y + v) + eye
+        # A little of the identity keeps the step finite where the field folds.
+        weak = torch.linalg.det(slope).abs() < 0.05
+        slope[weak] = slope[weak] + 0.2 * eye
+        step = torch.linalg.solve(slope, error.T[:, :, None])[:, :, 0].T
+        trial = v - scale * step
+        trial_error = trial + _at(u_vox, y + trial)
+        trial_length = (to_mm @ trial_error).norm(dim=0)
+        better = trial_length < length
+        v, error = torch.where(better, trial, v), torch.where(better, trial_error, error)
+        length = torch.where(better, trial_length, length)
+        scale = torch.where(better, (scale * 2).clamp(max=1.0), scale * 0.5)
+        if float(length.max()) <= tolerance_mm:
+            break
+    return v, length
+
+
+def _slope(u_vox: Tensor, at: Tensor) -> Tensor:
+    """(n, 3, 3) derivative of the linearly interpolated field at (3, n) positions: row = component."""
+    columns = []
+    for axis in range(3):
+        ahead, behind = at.clone(), at.clone()
+        ahead[axis] += 0.25
+        behind[axis] -= 0.25
+        columns.append((_at(u_vox, ahead) - _at(u_vox, behind)) / 0.5)
+    return torch.stack(columns, dim=-1).permute(1, 0, 2)
