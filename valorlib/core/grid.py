@@ -59,7 +59,8 @@ class Grid:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape of the array, (K, J, I)."""
-        return self.size[::-1]  # type: ignore[return-value]
+        i, j, k = self.size
+        return k, j, i
 
     @property
     def matrix(self) -> NDArray[np.float64]:
