@@ -15,7 +15,7 @@ from valorlib.core.transforms import DisplacementField
 
 F32 = NDArray[np.float32]
 
-SLAB_VOXELS = 100_000
+SLAB_VOXELS = 131_072
 """Voxels worked on at once: three components and nine derivatives of them fit the second-level cache."""
 
 
@@ -95,7 +95,7 @@ def _over_slabs(work: Callable[[slice], None], grid: Grid, threads: int) -> None
 
 
 def _determinant_of(field: DisplacementField, part: slice, order: int) -> F32:
-    halo = 2
+    halo = 2 if order == 4 or min(part.start, field.grid.size[2] - part.stop) < 2 else 1
     low, high = max(0, part.start - halo), min(field.grid.size[2], part.stop + halo)
     inner = slice(part.start - low, part.stop - low)
     rows = []
