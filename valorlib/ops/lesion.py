@@ -1,0 +1,249 @@
+"""One tumor in one region: from a marker to the set that fits it best."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from valorlib.ops.fitting import Growth, ball, connected, distance_to, grow, smoothed, snap
+from valorlib.ops.geodesic import edge_intensity_slowness, geodesic_distance
+from valorlib.ops.region import Region
+from valorlib.ops.selective_model import edge_map, minimize
+
+Mask = NDArray[np.bool_]
+Field = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LesionSettings:
+    """What `find_lesion` needs to know; the fields are those of `SelectiveOptions`, for one tumor."""
+
+    contrast: str = "auto"
+    form: str = "mass"
+    extent_mm: float = 0.0
+    regularity: float = 0.25
+    geodesic_weight: float = 0.5
+    snap_mm: float = 2.5
+    passes: int = 2
+    background_mm: float = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """The region, ready: channels scaled to about one unit of contrast, clicks as voxels.
+
+    channels: one or two (K, J, I). clicks, others: (n, 3) voxels (k, j, i) in the tumor and surely outside of it.
+    """
+
+    region: Region
+    channels: tuple[Field, ...]
+    clicks: NDArray[np.int64]
+    others: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Lesion:
+    """A tumor in its region.
+
+    mask: (K, J, I). probability: (K, J, I), 0 to 1. feature: (K, J, I), high in the tumor. marker: the clicked voxels.
+    contrast: step of the feature at the border, in units of the region's noise. direction: bright, dark, band, combined.
+    """
+
+    region: Region
+    mask: Mask
+    probability: Field
+    feature: Field
+    marker: Mask
+    contrast: float
+    noise: float
+    direction: str
+    growth: Growth
+
+    @property
+    def touches_border(self) -> bool:
+        """True where the mask reaches a face of the region that lies inside the image."""
+        faces = self.region.open_faces
+        for axis in range(3):
+            if self.mask.shape[axis] == 1:
+                continue
+            planes = np.moveaxis(self.mask, axis, 0)
+            if (faces[axis, 0] and planes[0].any()) or (faces[axis, 1] and planes[-1].any()):
+                return True
+        return False
+
+
+def prepare_scene(
+    region: Region,
+    second: Field | None,
+    clicks: NDArray[np.float64],
+    others: NDArray[np.float64],
+    settings: LesionSettings,
+) -> Scene:
+    """The region's channels scaled, and the clicks as voxels; background clicks outside the box have no say."""
+    channels = []
+    for array in (region.array, second):
+        if array is None:
+            continue
+        low, high = np.percentile(array, [2, 99.5])
+        channels.append(((array - low) / max(high - low, 1e-6)).astype(np.float32))
+    near = others[region.grid.contains(others)] if len(others) else np.zeros((0, 3))
+    return Scene(region, tuple(channels), region.index_of(clicks), region.index_of(near))
+
+
+def noise_of(feature: Field) -> float:
+    """Standard deviation of the noise: robust spread of the second differences along the longest axis."""
+    axis = int(np.argmax(feature.shape))
+    second = np.diff(feature, n=2, axis=axis)
+    return float(1.4826 * np.median(np.abs(second)) / np.sqrt(6.0)) + 1e-4
+
+
+def find_lesion(scene: Scene, settings: LesionSettings) -> Lesion:
+    """Grow from the marker to the sharpest level, then let the convex model settle the border."""
+    feature, marker, growth, direction = _start(scene, settings)
+    mask, theta = growth.mask, growth.mask.astype(np.float32)
+    sure_outside = _balls(scene, scene.others, settings.background_mm)
+    for _ in range(max(1, settings.passes)):
+        cost, weight = _model(scene, feature, marker, mask, growth, settings)
+        cost = np.where(sure_outside, np.float32(4.0), cost)
+        theta = minimize(cost, weight, start=theta)
+        mask = _pieces(theta >= 0.5, marker, scene, settings)
+    noise = noise_of(feature)
+    theta = np.where(mask, theta, np.minimum(theta, np.float32(0.499)))
+    return Lesion(scene.region, mask, theta, feature, marker, growth.contrast / noise, noise, direction, growth)
+
+
+def _start(scene: Scene, settings: LesionSettings) -> tuple[Field, Mask, Growth, str]:
+    """The feature, the snapped marker and the first region of the direction of contrast that grows best."""
+    names = [settings.contrast] if settings.contrast != "auto" else ["bright", "dark"]
+    if len(scene.channels) > 1:
+        names = ["combined"]
+    limit = 4.0 / 3.0 * np.pi * (1.15 * settings.extent_mm) ** 3 if settings.extent_mm > 0 else 20000.0
+    best: tuple[float, Field, Mask, Growth, str] | None = None
+    for name in names:
+        feature, marker = _feature(scene, name, settings)
+        reach = _reach(scene, settings)
+        growth = grow(np.where(reach, feature, feature.min()), marker, scene.region.spacing, largest_mm3=limit)
+        size = growth.mask.sum() * np.prod(scene.region.spacing)
+        quality = growth.contrast * (1.0 if size <= limit else 0.1) * (1.0 if name != "dark" else 0.6)
+        if best is None or quality > best[0]:
+            best = (quality, feature, marker, growth, name)
+    chosen = best
+    if chosen is None:  # names is never empty
+        raise ValueError("no direction of contrast")
+    return chosen[1:]
+
+
+def _reach(scene: Scene, settings: LesionSettings) -> Mask:
+    """Where the tumor may be at all."""
+    if settings.extent_mm <= 0:
+        return np.ones(scene.region.array.shape, dtype=bool)
+    return _balls(scene, scene.clicks, 2.0 * settings.extent_mm)
+
+
+def _feature(scene: Scene, name: str, settings: LesionSettings) -> tuple[Field, Mask]:
+    """A map that is high in the tumor, and the marker around the snapped clicks."""
+    spacing = scene.region.spacing
+    if name == "combined":
+        base = _discriminant(scene)
+    elif name == "dark":
+        base = -scene.channels[0]
+    else:
+        base = scene.channels[0]
+    fine, coarse = smoothed(base, 0.8, spacing), smoothed(base, 1.3, spacing)
+    if name == "band":
+        marker = _balls(scene, scene.clicks, 1.5)
+        fine = -np.abs(fine - fine[marker].mean())
+        return fine.astype(np.float32), marker
+    places = np.stack([snap(coarse, click, spacing, settings.snap_mm) for click in scene.clicks])
+    return fine, _balls(scene, places, 1.5)
+
+
+def _discriminant(scene: Scene) -> Field:
+    """The weighted sum of the channels that best tells the clicks from the ring around them (diagonal covariance)."""
+    spacing = scene.region.spacing
+    marker = _balls(scene, scene.clicks, 1.5)
+    ring = _balls(scene, scene.clicks, 14.0) & ~_balls(scene, scene.clicks, 6.0)
+    total = np.zeros(scene.region.array.shape, np.float32)
+    weights = []
+    for channel in scene.channels:
+        calm = smoothed(channel, 0.8, spacing)
+        step = float(calm[marker].mean() - np.median(calm[ring])) if ring.any() else 1.0
+        spread = float(calm[ring].var()) + noise_of(channel) ** 2 if ring.any() else 1.0
+        weights.append(step / max(spread, 1e-6))
+    scale = float(np.sum(np.abs(weights))) or 1.0
+    for channel, weight in zip(scene.channels, weights, strict=True):
+        total += np.float32(weight / scale) * channel
+    return total
+
+
+def _balls(scene: Scene, places: NDArray[np.int64], radius_mm: float) -> Mask:
+    out = np.zeros(scene.region.array.shape, dtype=bool)
+    for place in places:
+        out |= ball(out.shape, place.tolist(), radius_mm, scene.region.spacing)
+    return out
+
+
+def _local_mean(values: Field, where: Mask, sigma_mm: float, spacing: tuple[float, ...], fallback: float) -> Field:
+    """Mean of the values near each voxel, over `where`; the fallback counts like a little bit of far voxels."""
+    weight = smoothed(where.astype(np.float32), sigma_mm, spacing)
+    total = smoothed(np.where(where, values, 0).astype(np.float32), sigma_mm, spacing)
+    return np.asarray((total + 0.02 * fallback) / (weight + 0.02), dtype=np.float32)
+
+
+def _model(
+    scene: Scene, feature: Field, marker: Mask, mask: Mask, growth: Growth, settings: LesionSettings
+) -> tuple[Field, Field]:
+    """Fitting term and border price of the convex model, from the intensities in and around the current mask."""
+    spacing = scene.region.spacing
+    around = ndimage.binary_dilation(mask, iterations=5) & ~ndimage.binary_dilation(mask, iterations=1)
+    core = ndimage.binary_erosion(mask) | marker
+    inside = _local_mean(feature, core, 5.0, spacing, float(feature[core].mean()))
+    outer = float(feature[around].mean()) if around.any() else growth.outside
+    outside = _local_mean(feature, around, 3.0, spacing, outer)
+    contrast = max(float(feature[core].mean()) - outer, 2 * noise_of(feature), 1e-3)
+    half = np.maximum((inside - outside) / 2, 0.3 * contrast / 2)
+    data = np.clip(((inside + outside) / 2 - feature) / half, -2.0, 2.0)
+    slowness = edge_intensity_slowness(feature, spacing, inside=float(feature[marker].mean()), outside=outer)
+    distance = geodesic_distance(slowness, marker, spacing, limit_mm=20.0) / 10.0
+    cost = data + settings.geodesic_weight * distance
+    if settings.extent_mm > 0:
+        cost = cost + _extent_cost(scene, mask, settings)
+    cost = np.where(marker, np.float32(-4.0), cost)
+    return cost.astype(np.float32), (settings.regularity * edge_map(feature, contrast)).astype(np.float32)
+
+
+def _extent_cost(scene: Scene, mask: Mask, settings: LesionSettings) -> Field:
+    """Rises beyond the extent around the middle of the current mask, and rewards the inner part a little."""
+    middle = np.argwhere(mask).mean(0) if mask.any() else scene.clicks.mean(0)
+    share = distance_to(mask.shape, middle.tolist(), scene.region.spacing) / settings.extent_mm
+    return np.asarray(np.clip(6.0 * (share - 0.95), -0.5, 4.0), dtype=np.float32)
+
+
+def _pieces(mask: Mask, marker: Mask, scene: Scene, settings: LesionSettings) -> Mask:
+    """The marker's piece; for non-mass lesions also the pieces within 4 mm of it, holes filled."""
+    solid = np.stack([ndimage.binary_fill_holes(one) for one in mask]) if mask.shape[0] == 1 else mask
+    main = connected(solid | marker, marker)
+    if settings.form == "non_mass":
+        reach = ndimage.distance_transform_edt(~main, sampling=scene.region.spacing) <= 4.0
+        main = connected(solid, reach & solid) | main
+    return np.asarray(main, dtype=bool)
+
+
+def finish(lesion: Lesion, remove_mm: float, smooth_mm: float, fill_holes: bool) -> Lesion:
+    """The lesion after the paper's clean-up: thin parts off, border smoothed, holes filled."""
+    spacing, mask, theta = lesion.region.spacing, lesion.mask, lesion.probability
+    if remove_mm > 0:
+        depth = ndimage.distance_transform_edt(mask, sampling=spacing)
+        core = connected(depth > remove_mm, lesion.marker) | lesion.marker
+        mask = mask & (ndimage.distance_transform_edt(~core, sampling=spacing) <= remove_mm)
+    if fill_holes:
+        mask = ndimage.binary_fill_holes(mask) if mask.shape[0] > 1 else ndimage.binary_fill_holes(mask[0])[None]
+    theta = np.where(mask, np.maximum(theta, 0.5), np.minimum(theta, np.float32(0.499))).astype(np.float32)
+    if smooth_mm > 0:
+        theta = smoothed(theta, smooth_mm, spacing)
+        mask = connected(theta >= 0.5, lesion.marker)
+    return dataclasses.replace(lesion, mask=mask, probability=theta)
