@@ -1,0 +1,44 @@
+"""Volumes of labels, and how they change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from valorlib.core.errors import InputError
+from valorlib.core.images import Image, LabelMap
+
+
+def volume_ml(labels: LabelMap, label: int) -> float:
+    """Volume of one label by voxel counting."""
+    return float(np.count_nonzero(labels.array == label)) * labels.grid.voxel_volume_mm3 / 1000
+
+
+@dataclass(frozen=True)
+class VolumeChange:
+    """Volume of one label in two scans. change_pct: of the fixed one relative to the moving one, None from 0 ml."""
+
+    fixed_ml: float
+    moving_ml: float
+
+    @property
+    def change_pct(self) -> float | None:
+        """100 (fixed - moving) / moving."""
+        return 100 * (self.fixed_ml - self.moving_ml) / self.moving_ml if self.moving_ml > 0 else None
+
+
+def volume_change(fixed: LabelMap, moving: LabelMap, label: int) -> VolumeChange:
+    """Volumes of one label in both scans; the grids may differ."""
+    return VolumeChange(volume_ml(fixed, label), volume_ml(moving, label))
+
+
+def carried_change_pct(jacobian: Image, warped: LabelMap, label: int) -> float | None:
+    """How much the transform itself changes the volume of a label: fixed to moving, percent; None for an empty label.
+
+    jacobian: determinant of the fixed-to-moving map on the grid of `warped`.
+    """
+    if not jacobian.grid.matches(warped.grid):
+        raise InputError("jacobian: expected the grid of the labels; compute it on that grid")
+    inside = jacobian.array[warped.array == label]
+    return float(100 * (inside.mean() - 1)) if inside.size else None
