@@ -25,8 +25,8 @@ class LesionSettings:
     contrast: str = "auto"
     form: str = "mass"
     extent_mm: float = 0.0
-    regularity: float = 0.25
-    geodesic_weight: float = 0.5
+    regularity: float = 0.1
+    geodesic_weight: float = 0.1
     snap_mm: float = 2.5
     passes: int = 2
     background_mm: float = 2.0

@@ -32,8 +32,8 @@ class SelectiveOptions(Options):
     extent_mm: tuple[float, ...] = option(
         (), "How far each tumor reaches from its middle, tumor by tumor; 0: not known", low=0.0, high=200.0, unit="mm"
     )
-    regularity: float = option(0.25, "Price of border: higher gives a smoother shape", low=0.0, high=5.0)
-    geodesic_weight: float = option(0.5, "Price of distance from the click across edges", low=0.0, high=20.0)
+    regularity: float = option(0.1, "Price of border: higher gives a smoother shape", low=0.0, high=5.0)
+    geodesic_weight: float = option(0.1, "Price of distance from the click across edges", low=0.0, high=20.0)
     snap_mm: float = option(
         2.5, "The click moves to the most lesion-like place this near", low=0.0, high=10.0, unit="mm"
     )
@@ -248,4 +248,3 @@ def _merge(previous: LabelResult, new: LabelResult, seeds: Seeds) -> LabelResult
     return LabelResult(LabelMap(labels, new.labels.grid, names), probability, new.warnings, record)
 
 
-__all__ = ["Preview", "SelectiveOptions", "onto_grid", "segment"]
