@@ -22,6 +22,7 @@ class Result:
     displacement: the whole transform as one field on the fixed grid, when images were registered.
     uncertainty: 1 sigma, mm, on the fixed grid. fixed_seg, moving_seg, warped_seg: tumors (1, 2, ...) found in each
     image, and the moving ones carried to the fixed grid. moved: the moved points, sigma_mm: (N,) theirs.
+    model: what maps further points, where a method has one (`ops.point_motion.PointMotion`).
     losses: one number a step. warnings: plain sentences for the user. record: numbers of the run, ready for JSON.
     """
 
@@ -36,6 +37,7 @@ class Result:
     warped_seg: LabelMap | None = None
     moved: PointCloud | None = None
     sigma_mm: NDArray[np.float64] | None = None
+    model: Any = None
     losses: tuple[float, ...] = ()
     warnings: tuple[str, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)

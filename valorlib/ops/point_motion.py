@@ -31,6 +31,15 @@ class PointMotion:
     rotation: Tensor
     shift: Tensor
     variance: float
+    labels: tuple[int, ...] = ()
+
+    def organs(self, labels: NDArray[np.int64] | None, count: int) -> NDArray[np.int64]:
+        """(count,) organ of each label: its place in `labels`; -1 (the similarity alone) for a label never seen."""
+        if not self.labels or labels is None:
+            return np.zeros(count, dtype=np.int64)
+        known = np.asarray(self.labels)
+        place = np.searchsorted(known, labels).clip(max=len(known) - 1)
+        return np.where(known[place] == labels, place, -1)
 
     def enter(self, points: Tensor) -> Tensor:
         """(n, 3) moving world points in the frame of the process."""
