@@ -34,11 +34,12 @@ def volume_change(fixed: LabelMap, moving: LabelMap, label: int) -> VolumeChange
 
 
 def carried_change_pct(jacobian: Image, warped: LabelMap, label: int) -> float | None:
-    """How much the transform itself changes the volume of a label: fixed to moving, percent; None for an empty label.
+    """Volume change of a label as the transform alone sees it, with the sign of `VolumeChange.change_pct`.
 
-    jacobian: determinant of the fixed-to-moving map on the grid of `warped`.
+    jacobian: determinant of the fixed-to-moving map on the grid of `warped`. None for an empty label or a mean of 0.
     """
     if not jacobian.grid.matches(warped.grid):
         raise InputError("jacobian: expected the grid of the labels; compute it on that grid")
     inside = jacobian.array[warped.array == label]
-    return float(100 * (inside.mean() - 1)) if inside.size else None
+    mean = float(inside.mean(dtype=np.float64)) if inside.size else 0.0
+    return 100 * (1 / mean - 1) if mean > 0 else None
