@@ -103,7 +103,12 @@ class Guard:
 
     def install(self, app: web.Application) -> None:
         """Put the guard before every route of the server."""
-        app.middlewares.append(web.middleware(self.middleware))
+
+        @web.middleware
+        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self.middleware(request, handler)
+
+        app.middlewares.append(guard)
         app.on_response_prepare.append(self._add_headers)
         app.router.add_post("/login", self._login)
 

@@ -1,0 +1,267 @@
+"""The one file that knows trame-slicer: views, layouts, layers, place mode, cursor. Its interfaces move; pin it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import slicer
+from numpy.typing import NDArray
+from trame_client.widgets.client import ServerTemplate  # noqa: F401  (registers the widget that layouts use)
+from trame_slicer import module as trame_slicer_module
+from trame_slicer.app.logic import connect_slice_view_slider_to_state
+from trame_slicer.core import LayoutManager, SlicerApp
+from trame_slicer.rca_view import register_rca_factories
+from trame_slicer.segmentation import SegmentationEffectErase, SegmentationEffectNoTool, SegmentationEffectPaint
+from trame_slicer.segmentation.paint_effect_parameters import BrushDiameterMode
+from trame_slicer.views import (
+    IViewFactory,
+    Layout,
+    LayoutDirection,
+    ViewLayout,
+    ViewLayoutDefinition,
+    ViewProps,
+)
+from undo_stack import UndoStack  # type: ignore[import-untyped]
+from vtkmodules.vtkCommonCore import vtkCommand
+
+PLACE = slicer.vtkMRMLInteractionNode.Place
+Color = tuple[float, float, float]
+SLICES = ("Red", "Green", "Yellow")
+NAMES = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal", "ThreeD": "3D"}
+EFFECTS = {"paint": SegmentationEffectPaint, "erase": SegmentationEffectErase, "": SegmentationEffectNoTool}
+
+
+class ChartType(Enum):
+    """Views of ours that VTK does not draw."""
+
+    CHART = "valorChart"
+
+
+@dataclass(frozen=True)
+class ViewPainters:
+    """What the page puts over each kind of view; called as f(server, view id, view)."""
+
+    over_slice: Callable[[Any, str, Any], None]
+    over_3d: Callable[[Any, str, Any], None]
+    chart: Callable[[Any], None]
+
+
+class _ChartFactory(IViewFactory):  # type: ignore[misc]
+    def __init__(self, server: Any, paint: Callable[[Any], None]) -> None:
+        super().__init__()
+        self._server, self._paint = server, paint
+
+    def can_create_view(self, view: ViewLayoutDefinition) -> bool:
+        return bool(view.view_type == ChartType.CHART)
+
+    def _create_view(self, view: ViewLayoutDefinition, scene: Any, app_logic: Any) -> Any:
+        with ViewLayout(self._server, template_name=view.singleton_tag) as layout:
+            self._paint(self._server)
+        return layout
+
+    def _get_slicer_view(self, view: Any) -> None:
+        return None
+
+
+def layouts() -> dict[str, Layout]:
+    """The arrangements of views the page offers, by name."""
+    axial, coronal = ViewLayoutDefinition.axial_view(), ViewLayoutDefinition.coronal_view()
+    sagittal, solid = ViewLayoutDefinition.sagittal_view(), ViewLayoutDefinition.threed_view()
+    chart = ViewLayoutDefinition("Chart", ChartType.CHART, ViewProps())
+    row, column = LayoutDirection.Horizontal, LayoutDirection.Vertical
+    return {
+        "Four views": Layout(column, [Layout(row, [axial, solid]), Layout(row, [coronal, sagittal])]),
+        "Axial": Layout(column, [axial]),
+        "3D": Layout(column, [solid]),
+        "Chart": Layout(column, [Layout(row, [axial, coronal]), Layout(row, [chart, solid])], ["1", "1"]),
+    }
+
+
+class Workspace:
+    """Slicer's scene and its views inside a trame server."""
+
+    def __init__(self, server: Any, painters: ViewPainters, *, software_gl: bool) -> None:
+        server.enable_module(trame_slicer_module)
+        self.server = server
+        self.app = SlicerApp()
+        self.scene = self.app.scene
+        self.app.register_module_logic(slicer.vtkSlicerTransformLogic(), logic_name="Transforms")
+        self._add_color_logic()
+        manager = self.app.view_manager
+        register_rca_factories(
+            manager,
+            server,
+            slice_view_ui_f=painters.over_slice,
+            three_d_view_ui_f=painters.over_3d,
+            rca_encoder="jpeg",
+            interactive_quality=60,
+        )
+        manager.register_factory(_ChartFactory(server, painters.chart))
+        self.layout_manager = LayoutManager(self.scene, manager, server)
+        self.layout_manager.register_layout_dict(layouts(), lazy_initialization=True)
+        self.layout_manager.set_layout("Four views")
+        self._software_gl = software_gl
+        self.undo_stack = UndoStack()
+        self.app.segmentation_editor.set_undo_stack(self.undo_stack)
+        self._observed: list[Any] = []
+
+    def _add_color_logic(self) -> None:
+        self.color_logic = slicer.vtkSlicerColorLogic()
+        self.color_logic.SetMRMLApplicationLogic(self.app.app_logic)
+        self.color_logic.SetMRMLScene(self.scene)
+        self.app.app_logic.SetModuleLogic("Colors", self.color_logic)
+
+    # views
+
+    def build_grid(self, layout: Any) -> None:
+        """Put the views into the page, at the place of the call."""
+        self.layout_manager.initialize_layout_grid(layout)
+        self._tune_views()
+
+    def _tune_views(self) -> None:
+        """Multi-sampling costs 50 ms a frame on a processor and nobody sees it."""
+        if self._software_gl:
+            for view in self.app.view_manager.get_views():
+                view.render_window().SetMultiSamples(0)
+
+    def set_layout(self, name: str) -> None:
+        """Arrange the views; unknown names are ignored."""
+        if self.layout_manager.has_layout(name):
+            self.layout_manager.set_layout(name)
+            self._tune_views()
+
+    @property
+    def slice_views(self) -> list[Any]:
+        """The slice views that exist."""
+        return list(self.app.view_manager.get_slice_views())
+
+    def set_background(self, colors: tuple[str, str]) -> None:
+        """Colors of the 3D view, bottom and top, as #rrggbb."""
+        for view in self.app.view_manager.get_threed_views():
+            view.set_background_color_from_string(colors)
+            view.schedule_render()
+
+    def show_layers(self, background: Any | None, foreground: Any | None, opacity: float) -> None:
+        """Put two volume nodes into the slice views."""
+        for view in self.slice_views:
+            view.set_background_volume_id(background.GetID() if background else None)
+            view.set_foreground_volume_id(foreground.GetID() if foreground else None)
+            view.set_foreground_opacity(opacity)
+
+    def set_opacity(self, opacity: float) -> None:
+        """Opacity of the front layer, 0 to 1."""
+        for view in self.slice_views:
+            view.set_foreground_opacity(opacity)
+
+    def fit(self) -> None:
+        """Center every view on what it shows."""
+        for view in self.app.view_manager.get_views():
+            view.reset_view()
+
+    def fit_3d(self) -> None:
+        """Center the 3D view on what it shows."""
+        for view in self.app.view_manager.get_threed_views():
+            view.reset_view()
+
+    def jump(self, ras: Iterable[float]) -> None:
+        """Center the slices on a point, RAS mm."""
+        at = [float(v) for v in ras]
+        for view in self.slice_views:
+            node = view.get_view_node()
+            node.JumpSliceByCentering(*at)
+            view.schedule_render()
+
+    def slice_center(self) -> NDArray[np.float64]:
+        """(3,) where the three slices cross, RAS mm."""
+        planes, offsets = [], []
+        for view in self.slice_views[:3]:
+            matrix = view.get_view_node().GetSliceToRAS()
+            normal = np.array([matrix.GetElement(row, 2) for row in range(3)])
+            point = np.array([matrix.GetElement(row, 3) for row in range(3)])
+            planes.append(normal)
+            offsets.append(float(normal @ point))
+        return np.asarray(np.linalg.lstsq(np.array(planes), np.array(offsets), rcond=None)[0])
+
+    # pointer
+
+    def start_placing(self, markups: Any) -> None:
+        """Each click in a view adds a point to the markups node."""
+        self.set_effect("")
+        self.app.markups_logic.place_node(markups, persistent=True)
+
+    def stop_placing(self) -> None:
+        """Clicks move the view again."""
+        self.app.markups_logic.disable_place_mode()
+
+    @property
+    def is_placing(self) -> bool:
+        """True while clicks add points."""
+        node = self.app.markups_logic.interaction_node
+        return bool(node is not None and node.GetCurrentInteractionMode() == PLACE)
+
+    def on_place_mode(self, call: Callable[[], None]) -> None:
+        """Call when place mode starts or ends, also by a right click in a view."""
+        self.observe(self.app.markups_logic.interaction_node, vtkCommand.ModifiedEvent, call)
+
+    def on_cursor(self, call: Callable[[NDArray[np.float64] | None], None]) -> None:
+        """Call with the pointer's position, RAS mm, or None outside the slices."""
+        node = self.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+
+        def moved() -> None:
+            ras = [0.0, 0.0, 0.0]
+            inside = node.GetCursorPositionRAS(ras)
+            call(np.asarray(ras) if inside else None)
+
+        self.observe(node, slicer.vtkMRMLCrosshairNode.CursorPositionModifiedEvent, moved)
+
+    def observe(self, node: Any, event: Any, call: Callable[[], None]) -> tuple[Any, int]:
+        """Call f() at each event of a node; keeps the node."""
+        tag = (node, node.AddObserver(event, lambda *_: call()))
+        self._observed.append(tag)
+        return tag
+
+    def forget(self, tag: tuple[Any, int]) -> None:
+        """End an observation."""
+        tag[0].RemoveObserver(tag[1])
+        if tag in self._observed:
+            self._observed.remove(tag)
+
+    # painting
+
+    def edit(self, segmentation: Any, volume: Any) -> None:
+        """Make a segmentation the one that is painted."""
+        self.app.segmentation_editor.set_active_segmentation(segmentation, volume)
+
+    def set_effect(self, name: str, *, brush_mm: float = 6.0, sphere: bool = True) -> None:
+        """Start "paint" or "erase", or end both with ""."""
+        effect = self.app.segmentation_editor.set_active_effect_type(EFFECTS[name])
+        if name and effect is not None:
+            effect.set_brush_diameter(brush_mm, BrushDiameterMode.Absolute)
+            effect.set_use_sphere_brush(sphere)
+
+    def set_segment(self, segment_id: str) -> None:
+        """The segment that is painted."""
+        self.app.segmentation_editor.set_active_segment_id(segment_id)
+
+    def on_painted(self, call: Callable[[], None]) -> None:
+        """Call after each stroke."""
+        self.app.segmentation_editor.segmentation_modified.connect(call)
+
+    # files
+
+    def save_scene(self, path: str) -> bool:
+        """Write the whole scene as .mrb."""
+        return bool(self.app.io_manager.save_scene(path))
+
+    def load_scene(self, path: str) -> bool:
+        """Add a saved scene to this one."""
+        return bool(self.app.io_manager.load_scene(path))
+
+
+def slice_slider(server: Any, view: Any) -> Any:
+    """State of a slice view's slider."""
+    return connect_slice_view_slider_to_state(server, view)

@@ -1,0 +1,92 @@
+"""What the worker is asked to do. Core types in, core types out; no scene, no page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from valor_workbench.worker import Context
+from valorlib.core.errors import InputError
+from valorlib.core.images import Dose, Image, LabelMap
+from valorlib.core.points import PointCloud, PointPair, Seeds
+from valorlib.core.transforms import DisplacementField, Transform
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """What a file held. Only the fields that apply are filled."""
+
+    name: str
+    images: tuple[Image, ...] = ()
+    labels: LabelMap | None = None
+    dose: Dose | None = None
+    transform: Transform | None = None
+    seeds: Seeds | None = None
+    points: PointCloud | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class DemoData:
+    """The generated pair and what is true about it."""
+
+    fixed: Image
+    moving: Image
+    seeds: Seeds | None
+    truth: DisplacementField | None
+    fixed_tumors: LabelMap | None
+    landmarks: PointPair | None
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
+def open_path(context: Context, path: Path) -> Opened:
+    """Read one file or DICOM folder, whatever it holds."""
+    from valorlib.convert import files
+
+    context.progress(0.1, f"Reading {path.name}")
+    name = path.name.lower()
+    if path.is_dir() or name.endswith((".dcm", ".ima")):
+        return _open_dicom(path)
+    if name.endswith((".h5", ".tfm", ".mat", ".txt")):
+        return Opened(path.name, transform=files.read_transform(path))
+    if name.endswith((".mrk.json", ".fcsv")):
+        return Opened(path.name, seeds=files.read_seeds(path))
+    if name.endswith(".csv"):
+        return Opened(path.name, points=files.read_points(path))
+    if name.endswith(".seg.nrrd"):
+        return Opened(path.name, labels=files.read_labels(path))
+    return _open_volume(path)
+
+
+def _open_volume(path: Path) -> Opened:
+    from valorlib.convert import files
+
+    try:
+        image = files.read_image(path)
+    except InputError as error:
+        try:
+            return Opened(path.name, transform=files.read_transform(path))
+        except InputError:
+            raise error from None
+    words = path.name.lower()
+    if "dose" in words:
+        return Opened(path.name, dose=files.read_dose(path))
+    if any(word in words for word in ("seg", "label", "mask", "structure")):
+        return Opened(path.name, labels=files.read_labels(path))
+    return Opened(path.name, images=(image,))
+
+
+def _open_dicom(path: Path) -> Opened:
+    from valorlib.convert import files
+
+    return Opened(path.name, images=(files.read_image(path if path.is_dir() else path.parent),))
+
+
+def make_demo(context: Context, seed: int, size: str) -> DemoData:
+    """The generated breast pair."""
+    from valorlib.demo import make_pair
+
+    context.progress(0.1, "Making two scans")
+    case = make_pair(seed, size=size)
+    return DemoData(case.pair.fixed, case.pair.moving, case.pair.seeds, case.truth, case.fixed_tumors, case.landmarks)
