@@ -33,6 +33,9 @@ from valorlib.ops.transforms import inverse_of
 
 BINARY = "Binary labelmap"
 SURFACE = "Closed surface"
+GEOMETRY = "Reference image geometry"
+SURFACE_MM = 1.0
+"""Voxels for surfaces that bring no geometry of their own."""
 
 
 def segment_names(node: Any) -> dict[str, str]:
@@ -43,18 +46,47 @@ def segment_names(node: Any) -> dict[str, str]:
     return {i: str(segmentation.GetSegment(i).GetName() or i) for i in ids}
 
 
-def _converted(node: Any, representation: str) -> Any:
+def _converted(node: Any, representation: str, grid: Grid | None = None) -> Any:
     """A vtkSegmentation that has the representation: the node's own, or a converted copy."""
     segmentation = node.GetSegmentation()
     if segmentation.ContainsRepresentation(representation):
         return segmentation
     from slicer import vtkSegmentation
 
+    _know_conversions()
     copy = vtkSegmentation()
     copy.DeepCopy(segmentation)
+    if representation == BINARY and (grid is not None or not segmentation.GetConversionParameter(GEOMETRY)):
+        copy.SetConversionParameter(GEOMETRY, _geometry(node, grid))
     if not copy.CreateRepresentation(representation):
         raise InputError(f"{name_of(node)}: cannot be converted to {representation.lower()}; do it in Segmentations")
     return copy
+
+
+def _know_conversions() -> None:
+    """Register Slicer's conversions, which the application does by itself and the wheel does with its logic."""
+    from slicer import vtkMRMLScene, vtkSegmentationConverterFactory, vtkSlicerSegmentationsModuleLogic
+
+    factory = vtkSegmentationConverterFactory.GetInstance()
+    if factory.ConstructRepresentationObjectByClass("vtkOrientedImageData") is None:
+        vtkSlicerSegmentationsModuleLogic().SetMRMLScene(vtkMRMLScene())
+
+
+def _geometry(node: Any, grid: Grid | None) -> str:
+    """Reference geometry as Slicer writes it: of `grid`, or voxels of SURFACE_MM around the segments."""
+    from slicer import vtkSegmentationConverter
+
+    if grid is None or node.GetParentTransformNode() is not None:
+        bounds = [0.0] * 6
+        node.GetSegmentation().GetBounds(bounds)
+        low, high = np.asarray(bounds[::2]) - 2 * SURFACE_MM, np.asarray(bounds[1::2]) + 2 * SURFACE_MM
+        size = np.ceil((high - low) / SURFACE_MM).astype(int) + 1
+        matrix = np.diag([SURFACE_MM, SURFACE_MM, SURFACE_MM, 1.0])
+        matrix[:3, 3] = low
+    else:
+        size, matrix = np.asarray(grid.size), RAS_TO_LPS @ grid.matrix
+    extent = [v for n in size for v in (0, int(n) - 1)]
+    return str(vtkSegmentationConverter.SerializeImageGeometry(vtk_matrix_of(matrix), extent))
 
 
 def segments_from_node(node: Any, grid: Grid | None = None) -> dict[str, LabelMap]:
@@ -70,7 +102,7 @@ def segments_from_node(node: Any, grid: Grid | None = None) -> dict[str, LabelMa
     names = segment_names(node)
     if not names:
         raise InputError(f"{name_of(node)}: expected segments, found none; add one")
-    segmentation = _converted(node, BINARY)
+    segmentation = _converted(node, BINARY, grid)
     out: dict[str, LabelMap] = {}
     for segment_id, name in names.items():
         segment = segmentation.GetSegment(segment_id)
