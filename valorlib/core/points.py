@@ -74,4 +74,4 @@ class Seeds:
 
     def of(self, tumor: int) -> NDArray[np.float64]:
         """(n, 3) clicks of one tumor (0: background)."""
-        return self.points[self.tumors == tumor]
+        return np.asarray(self.points[self.tumors == tumor])
