@@ -32,7 +32,8 @@ def read_landmarks(path: str | Path, space: str = "lps") -> PointPair:
         rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
     except (UnicodeDecodeError, csv.Error):
         raise InputError(f"{path}: expected a CSV file, got something that is not text") from None
-    found, labels = [], []
+    found: list[list[float]] = []
+    labels: list[int] = []
     for number, row in enumerate(rows, start=1):
         cells = [cell.strip() for cell in row]
         if not any(cells) or cells[0].startswith("#"):
@@ -45,7 +46,9 @@ def read_landmarks(path: str | Path, space: str = "lps") -> PointPair:
                 continue
             raise InputError(f"{path}: expected numbers in row {number}, got {','.join(row)!r}") from None
         if len(values) < 6:
-            raise InputError(f"{path}: expected fixed x,y,z and moving x,y,z in row {number}, got {len(values)} numbers")
+            raise InputError(
+                f"{path}: expected fixed x,y,z and moving x,y,z in row {number}, got {len(values)} numbers"
+            )
         found.append(values)
         labels.append(label)
     if not found:

@@ -1,0 +1,7 @@
+"""`python -m valorlib` is `valor`."""
+
+import sys
+
+from valorlib.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""The commands of `valor`, one file each: `add(commands)` declares the arguments, `run(args)` does the work."""
