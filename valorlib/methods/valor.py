@@ -1,0 +1,275 @@
+"""VALOR: click in the tumor, see it in both scans, see one scan lying on the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from valorlib.core.errors import InputError
+from valorlib.core.images import Image, LabelMap
+from valorlib.core.inputs import ImagePair
+from valorlib.core.method import Method
+from valorlib.core.options import Options, as_dict, option
+from valorlib.core.results import Result
+from valorlib.core.run import Run, part
+from valorlib.core.transforms import AffineTransform
+from valorlib.ops.joint import segment_clicked, segment_other
+from valorlib.ops.masks import both, bounding_grid, clipped, indicator, outside
+from valorlib.ops.overlap import body_mask, center_of_mass_start, check_overlap, rigid_start, signal_drop_mask
+from valorlib.ops.prepare import correct_bias
+from valorlib.ops.selective import SelectiveOptions
+from valorlib.solve.compositive import Constraint
+from valorlib.solve.constraints import Landmarks, TumorMotion
+from valorlib.solve.deform import Deformed, Matching, deform
+from valorlib.solve.frame import Frame
+from valorlib.solve.outcome import Outcome, estimate_memory_gb, one_thread, outcome
+from valorlib.solve.schedule import Level
+
+MOTIONS = ("free", "volume", "rigid")
+SUSPICIOUS, WEAK = 0.995, 0.3
+MASK_WEIGHT = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValorOptions(Options):
+    """Options of `register`."""
+
+    start: str = option(
+        "headers",
+        "Where to start: as the headers say, centers on each other, or a rigid search",
+        choices=("headers", "centers", "rigid"),
+    )
+    similarity: str = option(
+        "lncc",
+        "What makes two images alike: local correlation, or squared for contrast that may turn over",
+        choices=("lncc", "lncc_squared"),
+    )
+    levels_mm: tuple[float, ...] = option((2.8, 1.4, 0.9), "Voxels of each level", low=0.2, high=20.0, unit="mm")
+    iterations: tuple[int, ...] = option((40, 30, 15), "Most steps at each level", low=1, high=1000)
+    smoothness_mm: float = option(2.0, "Smoothness of the motion at the finest level", low=0.2, high=20.0, unit="mm")
+    reach_mm: float = option(8.0, "Neighborhood that moves together in a step", low=0.5, high=40.0, unit="mm")
+    tumor_motion: tuple[str, ...] = option(
+        ("free",), "Each tumor (or all): free, keeps its volume, or rigid", choices=MOTIONS
+    )
+    ignore_tumor_mm: float = option(
+        -1.0, "Leave tumors and this margin out of the comparison (below 0: keep them)", low=-1.0, high=50.0, unit="mm"
+    )
+    landmark_weight: float = option(0.5, "How strongly landmarks pull, where given", low=0.0, high=1.0)
+    masks_confirmed: bool = option(
+        False, "Tumor labels of both scans are given and checked by a person: make them meet"
+    )
+    body_only: bool = option(True, "Compare inside the body, away from signal drops")
+    bias_correction: bool = option(False, "Correct slow shading of MR first (N4)")
+    segment_tumors: bool = option(True, "Find the clicked tumors in both scans")
+    clip: tuple[float, ...] = option((), "Lowest and highest intensity looked at (HU for CT); empty: all")
+    contrast: str = option("auto", "Tumor against its surroundings", choices=("auto", "bright", "dark", "band"))
+    extent_mm: tuple[float, ...] = option(
+        (), "How far each tumor reaches from its middle, when known (0: not)", low=0.0, high=200.0, unit="mm"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.levels_mm) != len(self.iterations) or not self.levels_mm:
+            raise InputError("iterations: expected one number per level of levels_mm; give both the same length")
+
+
+def register(pair: ImagePair, options: ValorOptions, run: Run) -> Result:
+    """Segment the clicked tumors in both scans and register the scans in 3D.
+
+    Raises:
+        InputError: the bodies overlap by less than 25 %, or an image without contrast.
+
+    Source: Pham, VALOR-Net (the joint task); Cachier, Comput. Vis. Image Underst. 89(2-3), 2003 (local correlation).
+    Differs: no network; a three-dimensional field optimized for this pair; the tumors do not push the field unless
+    both masks are confirmed.
+    """
+    with one_thread():
+        return _Job(pair, options, run).result()
+
+
+class _Job:
+    """One run; holds what its steps share."""
+
+    def __init__(self, pair: ImagePair, options: ValorOptions, run: Run) -> None:
+        self.pair, self.options, self.run = pair, options, run
+        self.warnings: list[str] = []
+        self.record: dict[str, Any] = {"method": "valor", "options": as_dict(options)}
+        self.seconds: dict[str, float] = {}
+        self._clock = time.process_time()
+
+    def _lap(self, stage: str) -> None:
+        now = time.process_time()
+        self.seconds[stage] = round(now - self._clock, 3)
+        self._clock = now
+
+    def result(self) -> Result:
+        run, seeds = self.run, self.pair.seeds
+        fixed, moving, start = self._prepare()
+        self._lap("prepare")
+        clicked = None
+        if seeds is not None and seeds.tumor_numbers and self.options.segment_tumors:
+            clicked = segment_clicked(self.pair, seeds, self._selective(), self._on(0.1, 0.25))
+            self._lap("segment clicked")
+        found = self._deform(fixed, moving, start, clicked.labels if clicked else None)
+        self._lap("register")
+        run.progress(0.8, "Displacement and inverse")
+        ways = outcome(found.u_mm, found.frame, self.pair.fixed.grid, self.pair.moving.grid)
+        self._check(ways, found)
+        self._lap("fields")
+        tumors = None
+        if clicked and seeds is not None:
+            again = self._selective(), self._on(0.85, 0.98)
+            tumors = segment_other(self.pair, seeds, clicked, ways.displacement, ways.inverse, *again)
+            self.warnings += tumors.warnings
+            self.record["tumors"] = dict(tumors.record)
+            self._lap("segment other")
+        self.record["cpu_seconds"] = {**self.seconds, "whole": round(sum(self.seconds.values()), 3)}
+        run.progress(1.0, "Done")
+        return Result(
+            ways.displacement,
+            inverse=ways.inverse,
+            displacement=ways.displacement,
+            inverse_displacement=ways.inverse,
+            start=start,
+            fixed_seg=tumors.fixed if tumors else None,
+            moving_seg=tumors.moving if tumors else None,
+            warped_seg=tumors.warped if tumors else None,
+            losses=found.losses,
+            warnings=tuple(self.warnings),
+            record=self.record,
+        )
+
+    def _prepare(self) -> tuple[Image, Image, AffineTransform]:
+        pair, options, run = self.pair, self.options, self.run
+        run.progress(0.0, "Looking at the images")
+        memory_gb = estimate_memory_gb(pair.fixed.grid, pair.moving.grid, self._levels())
+        self.record["memory_estimate_gb"] = round(memory_gb, 2)
+        start = AffineTransform.identity()
+        if pair.start is not None:
+            if not isinstance(pair.start, AffineTransform):
+                raise InputError("start: expected a linear transform, got a deformation; apply it to the moving image")
+            start = pair.start
+        elif options.start == "centers":
+            start = center_of_mass_start(pair.fixed, pair.moving)
+        elif options.start == "rigid":
+            quiet = dataclasses.replace(run, progress=part(run.progress, 0.02, 0.08))
+            start = rigid_start(pair.fixed, pair.moving, quiet)
+        self.record["overlap_at_start"] = round(check_overlap(pair.fixed, pair.moving, start), 3)
+        images = [clipped(image, options.clip) for image in (pair.fixed, pair.moving)]
+        if options.bias_correction:
+            run.progress(0.08, "Correcting the shading")
+            images = [correct_bias(image) for image in images]
+        return images[0], images[1], start
+
+    def _levels(self) -> list[Level]:
+        options, smallest = self.options, 0.8 * min(self.pair.fixed.grid.spacing)
+        pairs = list(zip(options.levels_mm, options.iterations, strict=True))
+        used = [p for p in pairs if p[0] >= smallest] or pairs[:1]
+        return [
+            Level(
+                image_mm=mm,
+                iterations=steps,
+                field_mm=max(2.0 * mm, 1.4 * options.smoothness_mm),
+                step_mm=(0.36 if n < 2 else 0.28) * mm,
+                gradient_mm=options.reach_mm,
+                total_mm=options.smoothness_mm * (1.0 if n else 1.5),
+                window_mm=max(1.8 * mm, 3.0),
+                stride=1 if n < 2 else 2,
+            )
+            for n, (mm, steps) in enumerate(used)
+        ]
+
+    def _selective(self) -> SelectiveOptions:
+        return SelectiveOptions(contrast=self.options.contrast, extent_mm=self.options.extent_mm)
+
+    def _on(self, start: float, stop: float) -> Run:
+        return dataclasses.replace(self.run, progress=part(self.run.progress, start, stop))
+
+    def _deform(self, fixed: Image, moving: Image, start: AffineTransform, clicked: LabelMap | None) -> Deformed:
+        pair, options, on_fixed = self.pair, self.options, self._on_fixed()
+        body = body_mask(fixed)
+        frame = Frame(bounding_grid(body, 8.0), start)
+        look = both(signal_drop_mask(fixed, body), pair.fixed_mask) if options.body_only else pair.fixed_mask
+        moving_look = pair.moving_mask
+        tumors = clicked or (pair.fixed_labels if on_fixed else pair.moving_labels)
+        if tumors is not None and options.ignore_tumor_mm >= 0:
+            away = outside(tumors, options.ignore_tumor_mm)
+            look, moving_look = (both(look, away), moving_look) if on_fixed else (look, both(moving_look, away))
+        matching = Matching(squared=options.similarity == "lncc_squared", fixed_mask=look, moving_mask=moving_look)
+        if options.masks_confirmed:
+            if pair.fixed_labels is None or pair.moving_labels is None:
+                raise InputError("masks_confirmed: expected tumor labels of both scans; give them or switch this off")
+            matching = dataclasses.replace(
+                matching,
+                fixed_tumors=indicator(pair.fixed_labels),
+                moving_tumors=indicator(pair.moving_labels),
+                tumor_weight=MASK_WEIGHT,
+            )
+        constraints: list[Constraint] = []
+        kinds = self._kinds(tumors)
+        if tumors is not None and kinds:
+            constraints.append(TumorMotion(frame, tumors, kinds, on_fixed=on_fixed))
+        if pair.landmarks is not None and options.landmark_weight > 0:
+            constraints.append(Landmarks(frame, pair.landmarks, weight=options.landmark_weight))
+        return deform(
+            fixed,
+            moving,
+            frame,
+            self._levels(),
+            matching,
+            device=self.run.device,
+            progress=part(self.run.progress, 0.25, 0.8),
+            constraints=constraints,
+            after_level=self._show,
+        )
+
+    def _on_fixed(self) -> bool:
+        return self.pair.seeds.on == "fixed" if self.pair.seeds is not None else self.pair.fixed_labels is not None
+
+    def _kinds(self, tumors: LabelMap | None) -> dict[int, str]:
+        chosen = self.options.tumor_motion
+        labels = () if tumors is None else tumors.labels
+        if len(chosen) not in (1, len(labels)) and labels:
+            raise InputError(f"tumor_motion: expected one word, or one per tumor ({len(labels)}), got {len(chosen)}")
+        each = chosen * len(labels) if len(chosen) == 1 else chosen
+        return {label: kind for label, kind in zip(labels, each, strict=False) if kind != "free"}
+
+    def _show(self, u_mm: Tensor, frame: Frame) -> None:
+        if self.run.preview is not None:
+            self.run.preview(Result(frame.displacement(u_mm, frame.grid(2.0))))
+
+    def _check(self, both_ways: Outcome, found: Deformed) -> None:
+        self.record.update(both_ways.numbers(), local_correlation=round(-found.losses[-1], 4))
+        self.record["level_cpu_seconds"] = [round(s, 3) for s in found.seconds]
+        self.warnings += both_ways.warnings()
+        if -found.losses[-1] > SUSPICIOUS:
+            self.warnings.append("The scans match almost perfectly; check that they are two different scans.")
+        if -found.losses[-1] < WEAK and self.options.similarity == "lncc":
+            self.warnings.append("The scans look little alike even after registration; check the overlay.")
+
+
+PRESETS = {
+    "default": ValorOptions(),
+    "quick": ValorOptions(levels_mm=(4.0, 2.0), iterations=(25, 15)),
+    "breast_3t_7t": ValorOptions(),
+    "longitudinal": ValorOptions(
+        start="rigid", ignore_tumor_mm=5.0, levels_mm=(4.0, 2.0, 1.0), smoothness_mm=3.0, iterations=(30, 25, 12)
+    ),
+    "ct": ValorOptions(clip=(-1000.0, 400.0), levels_mm=(6.0, 3.0, 1.5), smoothness_mm=3.0),
+    "multimodal": ValorOptions(
+        start="rigid", similarity="lncc_squared", levels_mm=(6.0, 3.0, 1.8), smoothness_mm=5.0, reach_mm=12.0
+    ),
+}
+REASONS = {
+    "default": "Two MR scans of one breast, any field strength.",
+    "quick": "A first look in about a second; half the resolution.",
+    "breast_3t_7t": "3T laid on 7T: local correlation ignores shading; dark areas of 7T are left out.",
+    "longitudinal": "Two visits: the head or breast is aligned first, and the tumor, which changed, does not count.",
+    "ct": "Two CT scans: intensities in Hounsfield units from air to soft tissue.",
+    "multimodal": "Contrast may turn over (T1 and PD, CT and MR): squared correlation and a smoother motion.",
+}
+METHOD = Method("valor", "VALOR", ImagePair, ValorOptions, register, "Pham, VALOR-Net", PRESETS, REASONS)

@@ -1,0 +1,57 @@
+"""How well an outcome holds together: overlap of two independent tumors, folds, places without texture."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from valorlib.core.grid import Grid
+from valorlib.core.images import Image, LabelMap
+from valorlib.core.transforms import DisplacementField
+from valorlib.ops.boxes import Windows
+from valorlib.ops.resample import resample_image
+
+
+def carry_labels(labels: LabelMap, grid: Grid, field: DisplacementField) -> LabelMap:
+    """Labels pulled onto another grid: each label's indicator is interpolated and cut at 0.5."""
+    best = np.full(grid.shape, 0.5, np.float32)
+    out = np.zeros(grid.shape, np.int32)
+    for label in labels.labels:
+        one = Image((labels.array == label).astype(np.float32), labels.grid)
+        share = resample_image(one, grid, field, fill=0.0).array
+        out[share >= best] = label
+        best = np.maximum(best, share)
+    return LabelMap(out, grid, labels.names)
+
+
+def overlap_by_label(first: LabelMap, second: LabelMap) -> dict[str, float]:
+    """Dice (0 to 1) of each label present in one of two maps on the same grid."""
+    found = {}
+    for label in sorted({*first.labels, *second.labels}):
+        a, b = first.array == label, second.array == label
+        found[first.name_of(label)] = float(2 * np.sum(a & b) / max(1, np.sum(a) + np.sum(b)))
+    return found
+
+
+def volume_ml(labels: LabelMap) -> dict[str, float]:
+    """Volume of each label, ml."""
+    unit = labels.grid.voxel_volume_mm3 / 1000
+    return {labels.name_of(label): float(np.sum(labels.array == label) * unit) for label in labels.labels}
+
+
+def textureless_share(image: Tensor, weight: Tensor, windows: Windows, *, noise_share: float = 0.15) -> float:
+    """Share of the weighted voxels whose window shows next to no structure.
+
+    Args:
+        image: (K, J, I), standard deviation about 1.
+        weight: (K, J, I), 1 where it counts.
+        windows: neighborhood looked at.
+        noise_share: windows with a standard deviation below this share of the image's are flat.
+    """
+    count = windows.sums(torch.ones_like(image))
+    mean = windows.sums(image) / count
+    variance = windows.sums(image.square()) / count - mean.square()
+    seen = windows.sums(weight) / count > 0.5
+    flat = (variance < noise_share**2) & seen
+    return float(flat.sum() / seen.sum().clamp_min(1))

@@ -1,0 +1,133 @@
+"""Smoothing and resizing by one small matrix an axis; each has its exact transpose, which gradients need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def along_axes(x: Tensor, matrices: Sequence[Tensor | None]) -> Tensor:
+    """Multiply each axis by a matrix.
+
+    Args:
+        x: (C, K, J, I).
+        matrices: three of (new, old), for k, j, i; None leaves the axis as it is.
+
+    Returns:
+        (C, new K, new J, new I).
+    """
+    # Axes that grow come last, so that the work before them stays small.
+    order = sorted(range(3), key=lambda a: 1.0 if matrices[a] is None else matrices[a].shape[0] / matrices[a].shape[1])  # type: ignore[union-attr]
+    for axis in order:
+        m = matrices[axis]
+        if m is None:
+            continue
+        c, k, j, i = x.shape
+        if axis == 0:
+            x = torch.matmul(m, x.reshape(c, k, j * i)).reshape(c, m.shape[0], j, i)
+        elif axis == 1:
+            x = torch.matmul(m, x)
+        else:
+            x = torch.matmul(x.reshape(c, k * j, i), m.T).reshape(c, k, j, m.shape[0])
+    return x
+
+
+@lru_cache(maxsize=256)
+def _gaussian_rows(n: int, sigma: float) -> NDArray[np.float32]:
+    at = np.arange(n)
+    distance = at[:, None] - at[None, :]
+    rows = np.exp(-0.5 * (distance / sigma) ** 2) * (np.abs(distance) <= np.ceil(3.5 * sigma))
+    return np.asarray(rows / rows.sum(1, keepdims=True), dtype=np.float32)
+
+
+def gaussian_matrices(like: Tensor, sigma: Sequence[float]) -> list[Tensor | None]:
+    """Three matrices for `along_axes`: Gaussian smoothing whose weights add to 1 at the borders too.
+
+    Args:
+        like: (C, K, J, I).
+        sigma: (k, j, i), voxels; below 0.1 an axis is left alone.
+    """
+    found: list[Tensor | None] = []
+    for n, s in zip(like.shape[-3:], sigma, strict=True):
+        keep = s < 0.1 or n == 1
+        found.append(None if keep else torch.tensor(_gaussian_rows(n, float(s)), device=like.device).to(like.dtype))
+    return found
+
+
+def gaussian(x: Tensor, sigma: Sequence[float]) -> Tensor:
+    """Gaussian smoothing of (C, K, J, I); sigma (k, j, i) in voxels."""
+    return along_axes(x, gaussian_matrices(x, sigma))
+
+
+def _positions(new: int, old: int, first: float, step: float) -> NDArray[np.float64]:
+    return np.clip(first + step * np.arange(new), 0, old - 1)
+
+
+@lru_cache(maxsize=256)
+def _linear_rows(new: int, old: int, first: float, step: float) -> NDArray[np.float32]:
+    at = _positions(new, old, first, step)
+    low = np.minimum(np.floor(at).astype(int), max(old - 2, 0))
+    rows = np.zeros((new, old))
+    rows[np.arange(new), low] = 1 - (at - low)
+    if old > 1:
+        rows[np.arange(new), low + 1] += at - low
+    return np.asarray(rows, dtype=np.float32)
+
+
+@lru_cache(maxsize=256)
+def _cubic_rows(new: int, old: int, first: float, step: float) -> NDArray[np.float32]:
+    at = _positions(new, old, first, step)
+    low = np.floor(at).astype(int)
+    t = at - low
+    weights = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]) / 6
+    rows = np.zeros((new, old))
+    for step_at, weight in zip(range(-1, 3), weights, strict=True):
+        np.add.at(rows, (np.arange(new), np.clip(low + step_at, 0, old - 1)), weight)
+    return np.asarray(rows, dtype=np.float32)
+
+
+def resize_matrices(
+    like: Tensor, old: Sequence[int], new: Sequence[int], *, cubic: bool = False
+) -> list[Tensor | None]:
+    """Three matrices for `along_axes` from `old` (k, j, i) to `new` voxels over the same box (outer borders meet).
+
+    Args:
+        like: gives device and kind of number.
+        old: voxels along (k, j, i).
+        new: likewise.
+        cubic: weights of cubic B-splines (old values are control values) in place of linear interpolation.
+    """
+    make = _cubic_rows if cubic else _linear_rows
+    found: list[Tensor | None] = []
+    for m, n in zip(old, new, strict=True):
+        step = m / n
+        rows = make(int(n), int(m), 0.5 * step - 0.5, step)
+        found.append(None if m == n and not cubic else torch.tensor(rows, device=like.device).to(like.dtype))
+    return found
+
+
+def transposed(matrices: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """The matrices of the transpose."""
+    return [None if m is None else m.T.contiguous() for m in matrices]
+
+
+def difference(x: Tensor) -> list[Tensor]:
+    """Central differences of (..., K, J, I) per voxel along k, j, i; one-sided at the borders, 0 along one voxel."""
+    found = []
+    for axis in (-3, -2, -1):
+        n = x.shape[axis]
+        slope = torch.empty_like(x)
+        if n == 1:
+            found.append(slope.zero_())
+            continue
+        torch.sub(x.narrow(axis, 2, n - 2), x.narrow(axis, 0, n - 2), out=slope.narrow(axis, 1, n - 2))
+        slope.narrow(axis, 1, n - 2).mul_(0.5)
+        torch.sub(x.narrow(axis, 1, 1), x.narrow(axis, 0, 1), out=slope.narrow(axis, 0, 1))
+        torch.sub(x.narrow(axis, n - 1, 1), x.narrow(axis, n - 2, 1), out=slope.narrow(axis, n - 1, 1))
+        found.append(slope)
+    return found

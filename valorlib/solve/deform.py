@@ -1,0 +1,148 @@
+"""Images in, field out: scales the images, builds each level and runs the fast engine over all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from valorlib.core.errors import InputError
+from valorlib.core.images import Image, LabelMap
+from valorlib.core.run import Progress, part
+from valorlib.ops.boxes import Windows
+from valorlib.ops.lncc import LocalCorrelation
+from valorlib.ops.measures import Measure, SquaredDifference, Weighted
+from valorlib.solve.compositive import Compositive, Constraint, LevelImages
+from valorlib.solve.frame import Frame, pull_mask
+from valorlib.solve.schedule import Level
+
+AfterLevel = Callable[[Tensor, Frame], None]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Matching:
+    """What makes two images alike, and where to look.
+
+    squared: contrast may turn over. ssd_weight: added squared difference (same contrast only). floor: variance below
+    which a window counts as flat (images have a standard deviation of 1). fixed_mask, moving_mask: where images count.
+    fixed_tumors, moving_tumors: confirmed masks that shall meet, with their weight.
+    """
+
+    squared: bool = False
+    ssd_weight: float = 0.0
+    floor: float = 1e-3
+    fixed_mask: LabelMap | None = None
+    moving_mask: LabelMap | None = None
+    fixed_tumors: Image | None = None
+    moving_tumors: Image | None = None
+    tumor_weight: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Deformed:
+    """A field in its frame. u_mm: (3, k, j, i), see `solve.frame`. seconds: CPU seconds a level."""
+
+    u_mm: Tensor
+    frame: Frame
+    losses: tuple[float, ...]
+    seconds: tuple[float, ...]
+
+
+def deform(
+    fixed: Image,
+    moving: Image,
+    frame: Frame,
+    levels: Sequence[Level],
+    matching: Matching,
+    *,
+    device: str,
+    progress: Progress,
+    soften: float = 0.3,
+    constraints: Sequence[Constraint] = (),
+    after_level: AfterLevel | None = None,
+) -> Deformed:
+    """Register coarse to fine.
+
+    Args:
+        fixed: image of the frame.
+        moving: the other image; the frame's start is built in.
+        frame: where to work.
+        levels: coarse to fine.
+        matching: similarity and masks.
+        device: torch device.
+        progress: called each step.
+        soften: part of the mean step size in Adam's denominator; higher leaves flat regions alone.
+        constraints: see `Compositive`.
+        after_level: called with the field after each level.
+    """
+    engine = Compositive(frame, soften=soften, constraints=constraints)
+    u: Tensor | None = None
+    seconds = []
+    # The cost of a level is about voxels x steps.
+    costs = [lv.iterations / lv.image_mm**3 * (1.0 if lv.stride == 1 else 0.4) for lv in levels]
+    done = 0.0
+    for level, cost in zip(levels, costs, strict=True):
+        begin = time.process_time()
+        step = part(progress, done / sum(costs), (done + cost) / sum(costs))
+        step(0.0, f"{level.image_mm:g} mm, preparing")
+        u = engine.level(u, level_images(fixed, moving, frame, level, matching, device), level, step)
+        done += cost
+        seconds.append(time.process_time() - begin)
+        if after_level is not None:
+            after_level(u, frame)
+    if u is None:
+        raise InputError("levels: expected at least one level, got none")
+    return Deformed(u, frame, tuple(engine.losses), tuple(seconds))
+
+
+def windows_of(shape: tuple[int, ...], spacing_kji: Sequence[float], level: Level) -> Windows:
+    """The window lattice of a level."""
+    k, j, i = (0 if n == 1 else max(1, round(level.window_mm / s)) for n, s in zip(shape, spacing_kji, strict=True))
+    return Windows(tuple(shape), (k, j, i), level.stride)
+
+
+def level_images(
+    fixed: Image, moving: Image, frame: Frame, level: Level, matching: Matching, device: str
+) -> LevelImages:
+    """Both images at the level's resolution, scaled to a standard deviation of 1, with their weights."""
+    grid = frame.grid(level.image_mm)
+    wide = frame.wide(grid)
+    still = frame.fixed(fixed, grid, device)
+    moved = frame.moving(moving, grid, device)
+    weight = pull_mask(matching.fixed_mask, fixed.grid, grid, np.eye(4), device)
+    seen = pull_mask(matching.moving_mask, moving.grid, wide, frame.start.matrix, device)
+    still, moved = _scaled("fixed", still, weight), _scaled("moving", moved, seen)
+    channels = [moved]
+    tumors: Tensor | None = None
+    if matching.fixed_tumors is not None and matching.moving_tumors is not None:
+        tumors = frame.fixed(matching.fixed_tumors, grid, device)
+        channels.append(frame.moving(matching.moving_tumors, grid, device))
+    windows = windows_of(tuple(grid.shape), grid.spacing[::-1], level)
+
+    def make(weights: Tensor) -> Sequence[Measure]:
+        local = LocalCorrelation(still, weights, windows, squared=matching.squared, floor=matching.floor)
+        parts: list[tuple[float, Measure]] = [(1.0, local)]
+        if matching.ssd_weight:
+            parts.append((matching.ssd_weight, SquaredDifference(still, weights)))
+        first: Measure = Weighted(parts) if len(parts) > 1 else local
+        if tumors is None:
+            return [first]
+        meet = SquaredDifference(tumors, torch.ones_like(tumors))
+        return [first, Weighted([(matching.tumor_weight, meet)])]
+
+    all_seen = bool((seen == 1).all())
+    return LevelImages(grid, frame.margin(grid), torch.stack(channels), weight, None if all_seen else seen, make)
+
+
+def _scaled(name: str, values: Tensor, weight: Tensor) -> Tensor:
+    inside = values[weight > 0]
+    if inside.numel() < 8:
+        raise InputError(f"{name}: expected voxels inside its mask and the common region, got next to none; check both")
+    spread = float(inside.std())
+    if not spread > 1e-6 * max(float(inside.abs().max()), 1e-20):
+        raise InputError(f"{name}: expected an image with contrast, got one value everywhere; choose another volume")
+    return (values - inside.mean()) / spread

@@ -1,0 +1,118 @@
+"""From a field in its frame to what the caller gets: displacement and inverse on the images' grids, folds, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from valorlib.core.grid import Grid
+from valorlib.core.transforms import DisplacementField
+from valorlib.ops.jacobian import jacobian_determinant
+from valorlib.ops.transforms import invert_field, map_points, to_displacement
+from valorlib.solve.frame import Frame
+from valorlib.solve.schedule import Level
+
+INVERSE_MM = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A whole transform both ways, with how good the inverse is and how much it folds."""
+
+    displacement: DisplacementField
+    inverse: DisplacementField
+    residual_mean_mm: float
+    residual_max_mm: float
+    folds: int
+    sd_log_jacobian: float
+    least_jacobian: float
+
+    def numbers(self) -> dict[str, float]:
+        """For the record of a run."""
+        return {
+            "inverse_residual_mean_mm": round(self.residual_mean_mm, 4),
+            "inverse_residual_max_mm": round(self.residual_max_mm, 4),
+            "folds": self.folds,
+            "sd_log_jacobian": round(self.sd_log_jacobian, 4),
+            "least_jacobian": round(self.least_jacobian, 4),
+        }
+
+    def warnings(self) -> list[str]:
+        """What a user should know, in plain sentences."""
+        found = []
+        if self.folds:
+            found.append(f"The motion folds at {self.folds} voxels; raise the smoothness.")
+        if self.residual_max_mm > 0.5:
+            found.append(f"The inverse is off by up to {self.residual_max_mm:.1f} mm in places; raise the smoothness.")
+        return found
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: faster for small volumes on shared machines, and the same answer on any number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def outcome(u_mm: Tensor, frame: Frame, fixed: Grid, moving: Grid) -> Outcome:
+    """Displacement on the fixed grid and its inverse on the moving one.
+
+    Args:
+        u_mm: (3, k, j, i) over the frame's box.
+        frame: of u_mm.
+        fixed: grid of the fixed image.
+        moving: grid of the moving image.
+    """
+    displacement = frame.displacement(u_mm, fixed)
+    inverse, mean_mm, max_mm = inverse_on(displacement, moving)
+    determinant = jacobian_determinant(displacement).array
+    log = np.log(np.maximum(determinant, 1e-3))
+    return Outcome(
+        displacement,
+        inverse,
+        mean_mm,
+        max_mm,
+        int((determinant <= 0).sum()),
+        float(log.std()),
+        float(determinant.min()),
+    )
+
+
+def inverse_on(displacement: DisplacementField, moving: Grid) -> tuple[DisplacementField, float, float]:
+    """Inverse on the moving grid, and mean and largest length of x + u + v(x + u), mm.
+
+    The field is iterated to tolerance on grids of about 2 mm, where it is smooth, and then taken to the moving grid.
+    """
+    fixed_coarse, moving_coarse = _coarse(displacement.grid), _coarse(moving)
+    coarse, _ = invert_field(to_displacement(displacement, fixed_coarse), moving_coarse)
+    inverse = to_displacement(coarse, moving)
+    points = fixed_coarse.points()[::2, ::2, ::2].reshape(-1, 3)
+    there = map_points(displacement, points)
+    inside = moving.contains(there)
+    if not inside.any():
+        return inverse, 0.0, 0.0
+    back = map_points(inverse, there[inside])
+    length = np.linalg.norm(back - points[inside], axis=1)
+    return inverse, float(length.mean()), float(length.max())
+
+
+def _coarse(grid: Grid) -> Grid:
+    return grid.resampled([max(s, INVERSE_MM) if n > 1 else s for s, n in zip(grid.spacing, grid.size, strict=True)])
+
+
+def estimate_memory_gb(fixed: Grid, moving: Grid, levels: Sequence[Level]) -> float:
+    """Largest memory that a registration needs beside the two images, GB (a rough upper bound)."""
+    finest = min(level.image_mm for level in levels)
+    voxels = np.prod([e / max(finest, s) for e, s in zip(fixed.extent_mm, fixed.spacing, strict=True)])
+    work = 18.0 * float(voxels)
+    results = 3.0 * float(np.prod(fixed.size)) + 3.0 * float(np.prod(moving.size))
+    return 4.0 * (work + results) / 1e9
