@@ -1,0 +1,328 @@
+"""Stand-ins for the qMRML and qSlicer widgets that the panels use, on the real MRML scene."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+import vtk
+from PySide6 import QtCore, QtGui, QtWidgets
+
+from host.ctk_widgets import held
+
+Property, Signal = QtCore.Property, QtCore.Signal
+SCENE_EVENTS = ("NodeAddedEvent", "NodeRemovedEvent", "EndBatchProcessEvent", "EndCloseEvent", "EndImportEvent")
+
+
+class qMRMLWidget(QtWidgets.QWidget):
+    """A widget that holds the scene and passes it on."""
+
+    mrmlSceneChanged = Signal(object)
+    _scene: Any = None
+
+    def setMRMLScene(self, scene: Any) -> None:
+        self._scene = scene
+        self.mrmlSceneChanged.emit(scene)
+
+    def mrmlScene(self) -> Any:
+        return self._scene
+
+
+class qSlicerWidget(qMRMLWidget):
+    """As qMRMLWidget; Slicer's own does not show its scene as a property."""
+
+
+class qMRMLNodeComboBox(QtWidgets.QWidget):
+    """Choose a node of some classes. Follows the real rules: nothing is chosen by itself when the scene is set."""
+
+    currentNodeChanged = Signal(object)
+    currentNodeIDChanged = Signal(str)
+    nodeAddedByUser = Signal(object)
+    nodeActivated = Signal(object)
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._combo = QtWidgets.QComboBox()
+        self._combo.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
+        self._combo.setMinimumContentsLength(12)
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._combo)
+        self.setFocusProxy(self._combo)
+        self._scene: Any = None
+        self._tags: list[tuple[Any, int]] = []
+        self._ids: list[str] = []
+        self._current = ""
+        self._filters: list[tuple[str, str, Any]] = []
+        self._refreshing = False
+        self._combo.activated.connect(self._on_activated)
+        self._fill()
+
+    nodeTypes = held("QStringList", "nodeTypes", [], after="_fill")
+    noneEnabled = held(bool, "noneEnabled", False, after="_fill")
+    addEnabled = held(bool, "addEnabled", True, after="_fill")
+    removeEnabled = held(bool, "removeEnabled", True, after="_fill")
+    renameEnabled = held(bool, "renameEnabled", False, after="_fill")
+    editEnabled = held(bool, "editEnabled", False)
+    showHidden = held(bool, "showHidden", False, after="_fill")
+    showChildNodeTypes = held(bool, "showChildNodeTypes", True, after="_fill")
+    hideChildNodeTypes = held("QStringList", "hideChildNodeTypes", [], after="_fill")
+    noneDisplay = held(str, "noneDisplay", "None", after="_fill")
+    baseName = held(str, "baseName", "")
+    selectNodeUponCreation = held(bool, "selectNodeUponCreation", True)
+
+    def _get_id(self) -> str:
+        return self._current
+
+    def setCurrentNodeID(self, node_id: Any) -> None:
+        self._choose(node_id or "")
+
+    currentNodeID = Property(str, _get_id, setCurrentNodeID)
+
+    def mrmlScene(self) -> Any:
+        return self._scene
+
+    def setMRMLScene(self, scene: Any) -> None:
+        for held_by, tag in self._tags:
+            held_by.RemoveObserver(tag)
+        self._tags = []
+        self._scene = scene
+        if scene is not None:
+            events = [getattr(slicer.vtkMRMLScene, name) for name in SCENE_EVENTS]
+            self._tags = [(scene, scene.AddObserver(event, lambda *_: self._fill())) for event in events]
+        self._fill()
+
+    def _accepts(self, node: Any) -> bool:
+        if node.GetHideFromEditors() and not self.showHidden:
+            return False
+        if any(node.IsA(name) for name in self.hideChildNodeTypes):
+            return False
+        fits = (node.IsA if self.showChildNodeTypes else node.GetClassName().__eq__)
+        wanted = [name for name in self.nodeTypes if fits(name)]
+        rules = [(key, value) for name, key, value in self._filters if name in wanted]
+        return bool(wanted) and all(
+            node.GetAttribute(key) is not None and value in (None, "", node.GetAttribute(key)) for key, value in rules
+        )
+
+    def _nodes(self) -> list[Any]:
+        if self._scene is None or self._scene.IsBatchProcessing():
+            return [] if self._scene is None else [self._scene.GetNodeByID(i) for i in self._ids if i]
+        count = self._scene.GetNumberOfNodes()
+        return [n for n in (self._scene.GetNthNode(k) for k in range(count)) if self._accepts(n)]
+
+    def _fill(self) -> None:
+        if self._refreshing:
+            return
+        self._refreshing = True
+        nodes = [n for n in self._nodes() if n is not None]
+        # The real widget keeps a choice by its id, and jumps to the last node when the chosen one goes away.
+        self._combo.clear()
+        self._ids = []
+        if self.noneEnabled:
+            self._combo.addItem(self.noneDisplay)
+            self._ids.append("")
+        for node in nodes:
+            self._combo.addItem(node.GetName() or node.GetID())
+            self._ids.append(node.GetID())
+        extra = [("add", self.addEnabled and self.nodeTypes), ("remove", self.removeEnabled)]
+        for action, wanted in extra:
+            if wanted and self._scene is not None:
+                label = self._label()
+                self._combo.addItem(f"Create new {label}" if action == "add" else f"Delete current {label}", action)
+        self._refreshing = False
+        lost = self._current and self._current not in self._ids
+        if lost:
+            fallback = "" if self.noneEnabled or not nodes else nodes[-1].GetID()
+            self._choose(fallback)
+        else:
+            self._mark()
+
+    def _label(self) -> str:
+        kind = self.nodeTypes[0] if self.nodeTypes else "node"
+        return kind.removeprefix("vtkMRML").removesuffix("Node")
+
+    def _mark(self) -> None:
+        self._combo.setCurrentIndex(self._ids.index(self._current) if self._current in self._ids else -1)
+        self._combo.setPlaceholderText(f"Select a {self._label()}")
+
+    def _choose(self, node_id: str) -> None:
+        if node_id and node_id not in self._ids:
+            node_id = ""
+        changed = node_id != self._current
+        self._current = node_id
+        self._mark()
+        if changed:
+            self.currentNodeIDChanged.emit(node_id)
+            self.currentNodeChanged.emit(self.currentNode())
+
+    def _on_activated(self, index: int) -> None:
+        action = self._combo.itemData(index)
+        if action == "add":
+            node = self.addNode()
+            self.nodeAddedByUser.emit(node)
+        elif action == "remove":
+            self.removeCurrentNode()
+        elif 0 <= index < len(self._ids):
+            self._choose(self._ids[index])
+
+    def currentNode(self) -> Any:
+        return self._scene.GetNodeByID(self._current) if self._scene is not None and self._current else None
+
+    def currentNodeId(self) -> str:
+        return self._current
+
+    def setCurrentNode(self, node: Any) -> None:
+        self._choose((node if isinstance(node, str) else node.GetID()) if node is not None else "")
+
+    def setCurrentNodeIndex(self, index: int) -> None:
+        ids = [i for i in self._ids if i]
+        self._choose(ids[index] if 0 <= index < len(ids) else "")
+
+    def nodeCount(self) -> int:
+        return len([i for i in self._ids if i])
+
+    def nodeFromIndex(self, index: int) -> Any:
+        return self._scene.GetNodeByID([i for i in self._ids if i][index])
+
+    def addAttribute(self, node_type: str, key: str, value: Any = None) -> None:
+        self._filters.append((node_type, key, value))
+        self._fill()
+
+    def addNode(self, node_type: str = "") -> Any:
+        kind = node_type or self.nodeTypes[0]
+        name = self._scene.GenerateUniqueName(self.baseName or self._label())
+        node = self._scene.AddNewNodeByClass(kind, name)
+        if self.selectNodeUponCreation:
+            self._choose(node.GetID())
+        return node
+
+    def removeCurrentNode(self) -> None:
+        if self.currentNode() is not None:
+            self._scene.RemoveNode(self.currentNode())
+
+
+class qSlicerMarkupsPlaceWidget(qSlicerWidget):
+    """Button that switches point placing on and off for a markups node."""
+
+    activeMarkupsPlaceModeChanged = Signal(bool)
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._node: Any = None
+        self._place = QtWidgets.QToolButton()
+        self._place.text = "✛"
+        self._place.checkable = True
+        self._place.toolTip = "Place a control point"
+        self._delete = QtWidgets.QToolButton()
+        self._delete.text = "✕"
+        self._delete.toolTip = "Delete last point"
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._place)
+        layout.addWidget(self._delete)
+        self._place.toggled.connect(self.setPlaceModeEnabled)
+        self._delete.clicked.connect(self.deleteLastPoint)
+        self._place.enabled = self._delete.enabled = False
+
+    buttonsVisible = held(bool, "buttonsVisible", True)
+    placeModePersistency = held(bool, "placeModePersistency", False)
+    deleteAllControlPointsOptionVisible = held(bool, "deleteAllControlPointsOptionVisible", True)
+    placeMultipleMarkups = held(int, "placeMultipleMarkups", 0)
+
+    def _active(self) -> bool:
+        interaction = self._interaction()
+        return bool(interaction is not None and interaction.GetCurrentInteractionMode() == interaction.Place)
+
+    def setPlaceModeEnabled(self, on: bool) -> None:
+        interaction, selection = self._interaction(), slicer.app.applicationLogic().GetSelectionNode()
+        if interaction is None or self._node is None:
+            return
+        was = self._active()
+        if on:
+            selection.SetReferenceActivePlaceNodeClassName(self._node.GetClassName())
+            selection.SetActivePlaceNodeID(self._node.GetID())
+            interaction.SetPlaceModePersistence(self.placeModePersistency)
+            interaction.SetCurrentInteractionMode(interaction.Place)
+        else:
+            interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+        self._place.checked = bool(on)
+        if was != bool(on):
+            self.activeMarkupsPlaceModeChanged.emit(bool(on))
+
+    placeModeEnabled = Property(bool, _active, setPlaceModeEnabled)
+
+    def _interaction(self) -> Any:
+        return slicer.app.applicationLogic().GetInteractionNode()
+
+    def interactionNode(self) -> Any:
+        return self._interaction()
+
+    def currentNode(self) -> Any:
+        return self._node
+
+    def setCurrentNode(self, node: Any) -> None:
+        if node is None and self._node is not None and self._active():
+            self.setPlaceModeEnabled(False)
+        self._node = node
+        self._place.enabled = self._delete.enabled = node is not None
+
+    def placeButton(self) -> Any:
+        return self._place
+
+    def deleteButton(self) -> Any:
+        return self._delete
+
+    def deleteLastPoint(self) -> None:
+        if self._node is not None and self._node.GetNumberOfControlPoints():
+            self._node.RemoveNthControlPoint(self._node.GetNumberOfControlPoints() - 1)
+
+    def deleteAllPoints(self) -> None:
+        self._node.RemoveAllControlPoints()
+
+
+class qMRMLTableView(QtWidgets.QTableView):
+    """Shows a table node."""
+
+    mrmlSceneChanged = Signal(object)
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._scene = self._table = self._tag = None
+        self._items = QtGui.QStandardItemModel(self)
+        self.setModel(self._items)
+        self.setEditTriggers(QtWidgets.QAbstractItemView.NoEditTriggers)
+
+    firstRowLocked = held(bool, "firstRowLocked", False)
+    firstColumnLocked = held(bool, "firstColumnLocked", False)
+    transposed = held(bool, "transposed", False)
+
+    def setMRMLScene(self, scene: Any) -> None:
+        self._scene = scene
+        self.mrmlSceneChanged.emit(scene)
+
+    def mrmlScene(self) -> Any:
+        return self._scene
+
+    def mrmlTableNode(self) -> Any:
+        return self._table
+
+    def setMRMLTableNode(self, node: Any) -> None:
+        if self._table is not None and self._tag is not None:
+            self._table.RemoveObserver(self._tag)
+        self._table = node
+        self._tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._show()) if node else None
+        self._show()
+
+    def _show(self) -> None:
+        self._items.clear()
+        if self._table is None:
+            return
+        table = self._table.GetTable()
+        columns = table.GetNumberOfColumns()
+        self._items.setHorizontalHeaderLabels([table.GetColumnName(c) or "" for c in range(columns)])
+        for row in range(table.GetNumberOfRows()):
+            values = (table.GetValue(row, c) for c in range(columns))
+            self._items.appendRow([QtGui.QStandardItem(v.ToString()) for v in values])
+
+
+CLASSES = (qMRMLWidget, qSlicerWidget, qMRMLNodeComboBox, qSlicerMarkupsPlaceWidget, qMRMLTableView)
