@@ -5,8 +5,8 @@
     nodes = write_result(scene, inputs, outcome)                                                   # main thread
 
 Roles of the result: "sigma", "jacobian", "log_jacobian", "folds" (markups), "dose_warped", "dose_mean", "dose_p05",
-"dose_p95", "dvh" (table), "dvh_metrics" (table), "dvh_chart" (plot chart; series "series:<structure>:p05|p50|p95|nominal"),
-"qa" (table), "landmarks" (table).
+"dose_p95", "dvh" (table), "dvh_metrics" (table), "dvh_chart" (plot chart), "series:<structure>:p05|p50|p95|
+nominal" (its series), "qa" (table), "landmarks" (table).
 """
 
 from __future__ import annotations
