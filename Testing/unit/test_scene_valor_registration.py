@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
