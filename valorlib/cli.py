@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from valorlib import __version__
-from valorlib.commands import demo, evaluate, jacobian, methods, register, segment
+from valorlib.commands import cohort, demo, evaluate, jacobian, methods, register, segment, workbench
 from valorlib.core.errors import Cancelled, InputError
 
 DONE, BUG, WRONG_INPUT, CANCELLED = 0, 1, 2, 3
-COMMANDS = (register, segment, jacobian, evaluate, methods, demo)
+COMMANDS = (register, segment, jacobian, evaluate, methods, demo, workbench, cohort)
 TAKES_NEGATIVE = ("--seed",)
 
 
@@ -52,7 +52,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     try:
         args = make_parser().parse_args(joined(sys.argv[1:] if words is None else words))
-        args.run(args)
+        return int(args.run(args) or DONE)
     except InputError as error:
         return _fail(WRONG_INPUT, str(error))
     except (Cancelled, KeyboardInterrupt):
@@ -70,7 +70,6 @@ def main(words: Sequence[str] | None = None) -> int:
             return _fail(WRONG_INPUT, "not enough memory on the GPU; use --device cpu or crop the images")
         sys.stderr.write(traceback.format_exc())
         return _fail(BUG, "this is a fault of the program, not of your data; please report the lines above")
-    return DONE
 
 
 def _fail(code: int, sentence: str) -> int:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from valorlib.charts import bar_chart
 from valorlib.convert.results import Outputs
-from valorlib.core.images import LabelMap
 from valorlib.core.inputs import ImagePair
 from valorlib.core.results import Result
 from valorlib.metrics.summary import inside_both
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 SIDE = 330
+CLOSE_UP_MM = 44.0
 NOTICE = "For research. Not for diagnostic use."
 LOW_AGREEMENT = 0.7
 LARGE_CONSISTENCY_MM = 0.5
@@ -43,7 +43,7 @@ def environment() -> Environment:
     """Templates of this package, everything escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    folder = Path(__file__).parent / "templates"
+    folder = Path(__file__).parent / "report_templates"
     return Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,
@@ -54,7 +54,7 @@ def environment() -> Environment:
 
 
 def render(template: str, **values: Any) -> str:
-    """A template of `templates/` with the values put in."""
+    """A template of `report_templates/` with the values put in."""
     return environment().get_template(template).render(notice=NOTICE, **values)
 
 
@@ -63,7 +63,7 @@ def registration_report(pair: ImagePair, result: Result, outputs: Outputs, recor
 
     record: what metrics.json holds.
     """
-    metrics = record["metrics"]
+    metrics = record["numbers"]
     return render(
         "registration.html.j2",
         record=record,
@@ -169,20 +169,36 @@ def pictures_of(pair: ImagePair, result: Result, outputs: Outputs) -> list[dict[
             lambda p: diverging(np.log(np.clip(cut(outputs.jacobian.array, p), 0.05, 20)), 0.5)),
     ]  # fmt: skip
     if result.fixed_seg is not None or result.warped_seg is not None:
-        rows.insert(2, row("Tumor", "Yellow: found in the fixed scan. Blue: carried over from the moving scan.",
-            lambda p: _contours(shown(fixed, p, 0), result, lambda m: cut(m, p))))  # fmt: skip
+        rows.insert(2, _tumor_row(pair, result, outputs, view, at, planes, limits))
     return rows
 
 
-def _contours(picture: NDArray[np.uint8], result: Result, cut: Any) -> NDArray[np.uint8]:
-    drawn: tuple[tuple[LabelMap | None, tuple[int, int, int]], ...] = (
-        (result.fixed_seg, CONTOURS[0]),
-        (result.warped_seg, CONTOURS[1]),
+def _tumor_row(
+    pair: ImagePair,
+    result: Result,
+    outputs: Outputs,
+    view: View,
+    at: NDArray[np.int64],
+    planes: list[int],
+    limits: list[tuple[float, float]],
+) -> dict[str, Any]:
+    """Close-ups of the shown tumor in both scans, each plane, with both outlines."""
+    shown = []
+    for name, array, limit in (
+        ("fixed", pair.fixed.array, limits[0]),
+        ("moving", outputs.warped_moving.array, limits[1]),
+    ):
+        for plane in planes:
+            picture = gray(view.close_up(array, plane, at, SIDE, CLOSE_UP_MM), limit)
+            for labels, color in ((result.fixed_seg, CONTOURS[0]), (result.warped_seg, CONTOURS[1])):
+                for n in labels.labels if labels is not None else ():
+                    mask = (labels.array == n).astype(np.float32)  # type: ignore[union-attr]
+                    picture = with_contour(picture, view.close_up(mask, plane, at, SIDE, CLOSE_UP_MM), color)
+            shown.append((f"{name}, {PLANES[plane]}", embedded(picture)))
+    sentence = (
+        "Yellow: found in the fixed scan. Blue: carried over from the moving scan. Upper row: fixed, lower: moving."
     )
-    for labels, color in drawn:
-        for n in labels.labels if labels is not None else ():
-            picture = with_contour(picture, cut((labels.array == n).astype(np.float32)), color)  # type: ignore[union-attr]
-    return picture
+    return {"title": "Tumor", "sentence": sentence, "pictures": shown}
 
 
 def charts_of(metrics: dict[str, Any]) -> list[str]:

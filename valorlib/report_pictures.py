@@ -72,6 +72,19 @@ class View:
             map_coordinates(cut, np.meshgrid(*index, indexing="ij"), order=1, mode="nearest"), dtype=np.float32
         )
 
+    def close_up(self, array: NDArray[Any], plane: int, at: NDArray[np.int64], side: int, width_mm: float) -> Gray:
+        """A square of `width_mm` around a voxel (turned axes), `side` pixels wide; outside the image: the border."""
+        cut = np.asarray(self.turned(array).take(at[plane], axis=plane), dtype=np.float32)
+        steps = [s for n, s in enumerate(self.spacing) if n != plane]
+        middle = [v for n, v in enumerate(at) if n != plane]
+        offsets = (np.arange(side) + 0.5) / side - 0.5
+        index = [m + offsets * width_mm / s for m, s in zip(middle, steps, strict=True)]
+        if plane != 0:
+            index[0] = index[0][::-1]
+        return np.asarray(
+            map_coordinates(cut, np.meshgrid(*index, indexing="ij"), order=1, mode="nearest"), dtype=np.float32
+        )
+
 
 def window(image: Gray, mask: NDArray[np.bool_] | None = None) -> tuple[float, float]:
     """Gray level shown black and that shown white: the 1st and 99.5th percentile."""
@@ -109,7 +122,7 @@ def with_contour(picture: Color, mask: Gray, color: tuple[int, int, int]) -> Col
     """The picture with the border of a mask (0 to 1) drawn on it."""
     inside = mask >= 0.5
     found = picture.copy()
-    found[binary_dilation(inside, iterations=1) & ~inside] = color
+    found[binary_dilation(inside, iterations=2) & ~inside] = color
     return found
 
 

@@ -61,14 +61,13 @@ def run(args: argparse.Namespace) -> None:
     method = load(args.method)
     options = options_of(method, args)
     seconds: dict[str, float] = {}
-    with timed(seconds, "total"):
-        with timed(seconds, "read"):
-            pair = read_pair(args)
-            landmarks = read_landmark_files(args.landmarks, args.space)
+    with timed(seconds, "read"):
+        pair = read_pair(args)
+        landmarks = read_landmark_files(args.landmarks, args.space)
         context = make_run(args, voxels=max(pair.fixed.array.size, pair.moving.array.size))
-        with timed(seconds, "register"):
-            result = with_segments(pair, method.run(pair, options, context), context)
-        record = write(args, pair, result, context, seconds, landmarks, options)
+    with timed(seconds, "register"):
+        result = with_segments(pair, method.run(pair, options, context), context)
+    record = write(args, pair, result, context, seconds, landmarks, options)
     say(args, record, lines_of(record, Path(args.output)))
 
 
@@ -196,7 +195,7 @@ def write(
     )
     if pair.seeds is not None:
         record["seeds"] = {"on": pair.seeds.on, "points": pair.seeds.points, "tumors": pair.seeds.tumors}
-    record["metrics"] = metrics
+    record["numbers"] = metrics
     record["record"] = dict(result.record)
     with whole_folder(Path(args.output), overwrite=args.overwrite) as folder:
         with timed(seconds, "write"):
@@ -204,14 +203,15 @@ def write(
             html = registration_report(pair, result, outputs, record)
             (folder / "report.html").write_text(html, encoding="utf-8")
         context.progress(1.0, "Done")
+        record["seconds"], record["seconds_by_step"] = round(sum(seconds.values()), 3), seconds
         write_json(folder / "metrics.json", record)
     return record
 
 
 def lines_of(record: dict[str, Any], output: Path) -> list[str]:
     """The summary that is printed."""
-    metrics = record["metrics"]
-    lines = [f"{record['method']}: done in {record['seconds']['register']:.1f} s on {record['device']}"]
+    metrics = record["numbers"]
+    lines = [f"{record['method']}: done in {record['seconds']:.1f} s on {record['device']}"]
     if "landmarks" in metrics:
         before, after = metrics["landmarks"]["before"], metrics["landmarks"]["after"]
         lines.append(f"landmark error: {before['mean_mm']:.2f} mm before, {after['mean_mm']:.2f} mm after (mean)")

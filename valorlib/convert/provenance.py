@@ -55,18 +55,22 @@ def record_of(
     seconds: dict[str, float],
     warnings: tuple[str, ...],
 ) -> dict[str, Any]:
-    """The part of metrics.json that is the same for all commands."""
+    """The part of metrics.json that is the same for all commands.
+
+    seconds: wall time of each step.
+    """
     return {
         "program": "SlicerVALOR",
         "version": __version__,
         "command": command,
         "method": method,
         "options": options,
-        "random_seed": random_seed,
+        "seed": random_seed,
         "device": device,
         "versions": versions(),
         "inputs": input_record(inputs),
-        "seconds": seconds,
+        "seconds": round(sum(seconds.values()), 3),
+        "seconds_by_step": dict(seconds),
         "warnings": list(warnings),
         "notice": "Not for diagnostic use.",
     }
