@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 from trame.app import get_server
 
+from valor_workbench.logic.guarded import Guarded
+from valor_workbench.logic.method import MethodLogic
 from valor_workbench.logic.page import PageLogic
+from valor_workbench.logic.registration import RegistrationLogic
+from valor_workbench.logic.results import ResultLogic
+from valor_workbench.logic.runs import RunLogic
 from valor_workbench.logic.scans import ScansLogic
+from valor_workbench.logic.seeds import SeedsLogic
 from valor_workbench.logic.session import Session, new_folder
 from valor_workbench.security import Guard
 from valor_workbench.slicer_app import ViewPainters, Workspace, slice_slider
+from valor_workbench.tasks import DemoData, Opened, warm_up
 from valor_workbench.transfers import Uploads
 from valor_workbench.ui.page import STATIC, Panels, build_page
+from valor_workbench.ui.registration import result_section, run_section, seeds_section
 from valor_workbench.ui.scans import scans_section
 from valor_workbench.ui.views import chart_painter, paint_over_3d, slice_painter
 
@@ -30,18 +39,45 @@ class Workbench:
         self.session = Session(self.server, workspace, new_folder(), roots)
         self.scans = ScansLogic(self.session)
         self.page = PageLogic(self.session, self.scans)
+        self.run = RunLogic(self.session)
+        self.method = MethodLogic(self.session, "image")
+        self.seeds = SeedsLogic(self.session, self.scans)
+        self.registration = RegistrationLogic(self.session, self.scans, self.seeds, self.method, self.run)
+        self.results = ResultLogic(self.session, self.scans)
+        self._join()
         self._guard = guard
         self.server.controller.on_server_bind.add(self._bind)
         self.layout = self._build()
+
+    def _join(self) -> None:
+        self.registration.finished.append(self.results.show)
+        self.scans.demo_loaded.append(self._take_demo)
+        self.scans.opened.append(self._take_opened)
+        self.scans.scene_loaded.append(self.seeds.adopt_from_scene)
+        self.scans.scene_loaded.append(self.results.adopt_from_scene)
+
+    def _take_demo(self, data: DemoData) -> None:
+        self.registration.landmarks, self.registration.truth = data.landmarks, data.truth
+        self.scans.state.data.show = "moving"
+        if data.seeds is not None and len(data.seeds.points):
+            x, y, z = data.seeds.points[0]
+            self.session.workspace.jump((-x, -y, z))
+
+    def _take_opened(self, opened: Opened) -> None:
+        if opened.seeds is not None:
+            self.seeds.put(opened.seeds)
 
     def _build(self) -> Any:
         s = self.scans.state.name
 
         def registration() -> None:
-            scans_section(s, self.scans, self.page.open_dialog)
+            scans_section(s, Guarded(self.session, self.scans), Guarded(self.session, self.page).open_dialog)
+            seeds_section(self.seeds.state.name, Guarded(self.session, self.seeds))
+            run_section(self.method.state.name, self.run.state.name, Guarded(self.session, self.registration))
+            result_section(self.results.state.name, Guarded(self.session, self.results))
 
         panels = Panels({"registration": registration}, self.session.workspace.build_grid)
-        return build_page(self.server, self.session.page.name, panels, self.page)
+        return build_page(self.server, self.session.page.name, panels, Guarded(self.session, self.page))
 
     def _bind(self, web_server: Any) -> None:
         app: web.Application = web_server.app
@@ -54,10 +90,19 @@ class Workbench:
 
     def begin(self, paths: list[Path], *, demo: bool) -> None:
         """Open what the command line asked for, and start the workers."""
+        self.session.start(self._warm_up())
         if demo:
             self.session.start(self.scans.demo())
         if paths:
             self.session.start(self.scans.open_files(paths))
+
+    async def _warm_up(self) -> None:
+        """What takes a second or two and nobody waits for: done once the page had its turn."""
+        while not self._guard.has_live_page:
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(2.0)
+        await self.session.runs.run(warm_up)
+        self.method.load()
 
     def close(self) -> None:
         """Leave nothing behind."""

@@ -6,39 +6,29 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
-from vtkmodules.vtkCommonDataModel import vtkImageData
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
-from valorlib.core.grid import Grid
+from valorlib.convert.mrml import set_image
 from valorlib.core.images import Image
-
-RESULT = "valor.role"
-FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-
-def image_from_node(node: Any) -> Image:
-    m = vtkMatrix4x4()
-    node.GetIJKToRASMatrix(m)
-    mat = np.array([[m.GetElement(r, c) for c in range(4)] for r in range(4)])
-    grid = Grid.from_matrix(node.GetImageData().GetDimensions(), FLIP @ mat)
-    voxels = vtk_to_numpy(node.GetImageData().GetPointData().GetScalars())
-    return Image(voxels.reshape(grid.shape).astype(np.float32), grid, node.GetName())
+from valorlib.scene.nodes import RUN
 
 
 def add_image(scene: Any, image: Image, name: str) -> Any:
-    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
-    data = vtkImageData()
-    data.SetDimensions(*image.grid.size)
-    data.GetPointData().SetScalars(numpy_to_vtk(image.array.ravel(), deep=True))
-    mat = FLIP @ image.grid.matrix
-    m = vtkMatrix4x4()
-    for r in range(4):
-        for c in range(4):
-            m.SetElement(r, c, mat[r, c])
-    node.SetIJKToRASMatrix(m)
-    node.SetAndObserveImageData(data)
+    """New scalar volume node of an image."""
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GetUniqueNameByString(name))
+    set_image(node, image)
     node.CreateDefaultDisplayNodes()
+    return node
+
+
+def add_region(scene: Any, center_ras: list[float], size_mm: float) -> Any:
+    """Hidden box that bounds what is drawn in 3D."""
+    node = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Region of the 3D view")
+    node.SetXYZ(*center_ras)
+    node.SetRadiusXYZ(size_mm / 2, size_mm / 2, size_mm / 2)
+    node.CreateDefaultDisplayNodes()
+    node.SetDisplayVisibility(False)
+    node.SetHideFromEditors(True)
     return node
 
 
@@ -47,7 +37,7 @@ def rows(scene: Any, node_class: str, *, hide_results: bool = False) -> list[dic
     found = []
     for n in range(scene.GetNumberOfNodesByClass(node_class)):
         node = scene.GetNthNodeByClass(n, node_class)
-        if node.GetHideFromEditors() or (hide_results and node.GetAttribute(RESULT)):
+        if node.GetHideFromEditors() or (hide_results and node.GetAttribute(RUN)):
             continue
         found.append({"title": node.GetName() or node.GetID(), "value": node.GetID()})
     return found

@@ -104,7 +104,7 @@ class Guard:
     def install(self, app: web.Application) -> None:
         """Put the guard before every route of the server."""
 
-        @web.middleware
+        @web.middleware  # type: ignore[untyped-decorator]
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             return await self.middleware(request, handler)
 

@@ -102,7 +102,7 @@ class Workspace:
         )
         manager.register_factory(_ChartFactory(server, painters.chart))
         self.layout_manager = LayoutManager(self.scene, manager, server)
-        self.layout_manager.register_layout_dict(layouts(), lazy_initialization=True)
+        self.layout_manager.register_layout_dict(layouts())
         self.layout_manager.set_layout("Four views")
         self._software_gl = software_gl
         self.undo_stack = UndoStack()
@@ -156,6 +156,20 @@ class Workspace:
         """Opacity of the front layer, 0 to 1."""
         for view in self.slice_views:
             view.set_foreground_opacity(opacity)
+
+    def shown_volumes(self) -> set[str]:
+        """IDs of the volumes in any layer."""
+        views = self.slice_views
+        return {i for v in views for i in (v.get_background_volume_id(), v.get_foreground_volume_id()) if i}
+
+    def set_legend(self, volume: Any, *, visible: bool) -> None:
+        """Show or hide the color legend of a volume; call after the layers were set."""
+        legend = self.color_logic.GetColorLegendDisplayNode(volume)
+        if legend is not None:
+            legend.SetVisibility(visible)
+            legend.SetVisibility2D(visible)
+            legend.SetVisibility3D(False)
+            legend.Modified()
 
     def fit(self) -> None:
         """Center every view on what it shows."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Row = dict[str, Any]
+if TYPE_CHECKING:
+    Row = dict[str, Any]
+else:
+    Row = dict  # the page's decoder reads the annotations and knows no Any
 
 
 @dataclass

@@ -90,3 +90,8 @@ def make_demo(context: Context, seed: int, size: str) -> DemoData:
     context.progress(0.1, "Making two scans")
     case = make_pair(seed, size=size)
     return DemoData(case.pair.fixed, case.pair.moving, case.pair.seeds, case.truth, case.fixed_tumors, case.landmarks)
+
+
+def warm_up(context: Context) -> None:
+    """Import what runs need, so that the first one starts at once."""
+    import valorlib.methods.valor  # noqa: F401

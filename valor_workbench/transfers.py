@@ -163,23 +163,23 @@ class Uploads:
 class Downloads:
     """Hands files to the page under names nobody can guess."""
 
-    _offers: dict[str, tuple[Path, str]] = field(default_factory=dict)
+    _offers: dict[str, tuple[Path, str, bool]] = field(default_factory=dict)
 
     def install(self, app: web.Application) -> None:
         """Add the route."""
         app.router.add_get("/download/{key}/{name}", self._send)
 
-    def offer(self, path: Path, name: str) -> str:
-        """The address under which the page finds the file; earlier offers end."""
-        for old, _ in self._offers.values():
-            if old != path:
+    def offer(self, path: Path, name: str, *, keep: bool = False) -> str:
+        """The address under which the page finds the file; earlier offers end, and their files go unless kept."""
+        for old, _, kept in self._offers.values():
+            if old != path and not kept:
                 old.unlink(missing_ok=True)
         key = secrets.token_urlsafe(16)
-        self._offers = {key: (path, safe_name(name, any_suffix=True))}
+        self._offers = {key: (path, safe_name(name, any_suffix=True), keep)}
         return f"/download/{key}/{self._offers[key][1].replace(' ', '%20')}"
 
     async def _send(self, request: web.Request) -> web.StreamResponse:
-        path, name = self._offers.get(request.match_info["key"], (None, ""))
+        path, name, _ = self._offers.get(request.match_info["key"], (None, "", False))
         if path is None or not path.is_file():
             return web.Response(status=404, text="This file is no longer there; export again.")
         return web.FileResponse(path, headers={"Content-Disposition": f'attachment; filename="{name}"'})

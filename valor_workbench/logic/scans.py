@@ -6,12 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vtkmodules.vtkCommonCore import vtkCommand
-
 from valor_workbench import nodes, tasks
 from valor_workbench.logic.session import Session
 from valor_workbench.states import ScansState
 from valor_workbench.transfers import check_scene_archive, inside, safe_name
+from valorlib.convert.mrml import image_from_node
 from valorlib.core.images import Image
 
 
@@ -27,7 +26,6 @@ class ScansLogic:
         self.scene_loaded: list[Callable[[], None]] = []
         names = self.state.name
         self.state.bind_changes({(names.fixed, names.moving): self._chosen, names.show: lambda show: self.show()})
-        session.scene.AddObserver(vtkCommand.UserEvent, lambda *_: None)
 
     def node(self, which: str) -> Any | None:
         """The node chosen as "fixed" or "moving"."""
@@ -38,7 +36,7 @@ class ScansLogic:
     def image(self, which: str) -> Image | None:
         """The image chosen as "fixed" or "moving"."""
         node = self.node(which)
-        return nodes.image_from_node(node) if node is not None else None
+        return image_from_node(node) if node is not None else None
 
     def add(self, image: Image, name: str) -> Any:
         """Put an image into the scene and the lists; the first two become fixed and moving."""

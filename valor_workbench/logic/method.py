@@ -1,0 +1,73 @@
+"""Choosing a method and its options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from valor_workbench.forms import changed, form_fields
+from valor_workbench.logic.session import Session
+from valor_workbench.states import MethodState
+from valorlib import catalog
+from valorlib.core.errors import InputError
+from valorlib.core.options import Options
+
+
+class MethodLogic:
+    """The options object behind the form."""
+
+    def __init__(self, session: Session, kind: str) -> None:
+        self._session = session
+        self.state = session.typed(MethodState)
+        self.options: Options | None = None
+        self._kind = kind
+        names = self.state.name
+        self.state.bind_changes({names.name: self._method_chosen, names.preset: self._preset_chosen})
+        self.state.data.names = [{"title": e.title, "value": e.name} for e in catalog.ENTRIES if e.kind == kind]
+
+    def load(self) -> None:
+        """Import the chosen method, which may take a second; called once the page is up."""
+        self._method_chosen(self.state.data.name)
+
+    def _entry(self, name: str) -> catalog.Entry:
+        for entry in catalog.ENTRIES:
+            if entry.name == name and entry.kind == self._kind:
+                return entry
+        raise InputError("method: expected one of the list")
+
+    def _method_chosen(self, name: Any) -> None:
+        try:
+            entry = self._entry(str(name))
+            method = catalog.load(entry.name)
+        except (InputError, ImportError, AttributeError) as error:
+            self.options = None
+            self._session.fail(f"The method cannot be used: {error}")
+            return
+        presets = method.presets or {"default": method.options()}
+        with self._session.server.state:
+            data = self.state.data
+            data.about = entry.sentence
+            data.presets = [{"title": key.replace("_", " ").capitalize(), "value": key} for key in presets]
+            data.preset = "default" if "default" in presets else next(iter(presets))
+        self._preset_chosen(self.state.data.preset)
+
+    def _preset_chosen(self, preset: Any) -> None:
+        method = catalog.load(self._entry(self.state.data.name).name)
+        presets = method.presets or {"default": method.options()}
+        if preset in presets:
+            with self._session.server.state:
+                self.state.data.reason = method.reasons.get(preset, "")
+            self._use(presets[preset])
+
+    def _use(self, options: Options, errors: dict[str, str] | None = None) -> None:
+        self.options = options
+        with self._session.server.state:
+            self.state.data.fields = form_fields(options, errors)
+
+    def set_option(self, name: Any, value: Any) -> None:
+        """Change one option; a wrong value is marked in the form and not taken."""
+        if self.options is None:
+            return
+        try:
+            self._use(changed(self.options, name, value))
+        except InputError as error:
+            self._use(self.options, {str(name): str(error)})
