@@ -58,6 +58,85 @@ class Mapper:
         return at
 
 
+class GridMapper:
+    """A transform followed from the voxels of a grid, some slices at a time.
+
+    A place is an affine map of the voxel index plus a displacement: the first stays exact and costs next to nothing.
+    """
+
+    def __init__(self, transform: Transform, grid: Grid) -> None:
+        self._grid = grid
+        self._parts = flatten(transform)
+        self._tensors: list[torch.Tensor | None] = [None] * len(self._parts)
+
+    def index_in(self, source: Grid, slab: slice) -> torch.Tensor:
+        """(1, 3, k, J, I) voxel indices (k, j, i) in `source` of where the voxels of some slices are mapped to."""
+        linear, moved = self._follow(slab)
+        return _index_in(source, linear, moved, self._grid, slab)
+
+    def displacement(self, slab: slice) -> NDArray[np.float32]:
+        """(k, J, I, 3) float32, LPS mm, of the voxels of some slices."""
+        linear, moved = self._follow(slab)
+        rest = linear - self._grid.matrix
+        out = _affine_of(rest[:3], self._grid, slab)
+        out = out if moved is None else out + moved
+        return np.ascontiguousarray(out.movedim(0, -1).numpy())
+
+    def _follow(self, slab: slice) -> tuple[NDArray[np.float64], torch.Tensor | None]:
+        """Affine map (4, 4) of the voxel index and displacement (3, k, J, I), mm, after all parts."""
+        linear, moved = self._grid.matrix, None
+        for number, part in enumerate(self._parts):
+            if isinstance(part, AffineTransform):
+                linear = part.matrix @ linear
+                if moved is not None:
+                    turn = torch.tensor(part.matrix[:3, :3], dtype=torch.float32)
+                    moved = torch.einsum("ab,bkji->akji", turn, moved)
+            else:
+                step = self._step(number, part, linear, moved, slab)
+                moved = step if moved is None else moved + step
+        return linear, moved
+
+    def _step(
+        self,
+        number: int,
+        part: DisplacementField,
+        linear: NDArray[np.float64],
+        moved: torch.Tensor | None,
+        slab: slice,
+    ) -> torch.Tensor:
+        same = np.linalg.inv(part.grid.matrix) @ linear
+        if moved is None and part.grid.size == self._grid.size and np.allclose(same, np.eye(4), atol=1e-7):
+            return torch.from_numpy(part.array[slab]).movedim(-1, 0)
+        tensor = self._tensors[number]
+        if tensor is None:
+            tensor = self._tensors[number] = _as_tensor(part)
+        return sample(tensor, _index_in(part.grid, linear, moved, self._grid, slab))[0]
+
+
+def _affine_of(rows: NDArray[np.float64], grid: Grid, slab: slice) -> torch.Tensor:
+    """(n, k, J, I) float32: each row (4,) applied to the voxel index (i, j, k, 1) of some slices."""
+    i, j = torch.arange(grid.size[0], dtype=torch.float64), torch.arange(grid.size[1], dtype=torch.float64)
+    k = torch.arange(slab.start, slab.stop, dtype=torch.float64)
+    out = torch.empty((len(rows), len(k), len(j), len(i)), dtype=torch.float32)
+    for n, row in enumerate(rows):
+        plane = (row[1] * j + row[3])[:, None] + row[0] * i
+        # Added in float64, stored in float32.
+        torch.add((row[2] * k)[:, None, None], plane, out=out[n])
+    return out
+
+
+def _index_in(
+    source: Grid, linear: NDArray[np.float64], moved: torch.Tensor | None, grid: Grid, slab: slice
+) -> torch.Tensor:
+    """(1, 3, k, J, I) voxel indices (k, j, i) in `source` of affine places and a displacement from them."""
+    inverse = np.linalg.inv(source.matrix)
+    at = _affine_of((inverse @ linear)[2::-1], grid, slab)
+    if moved is not None:
+        turn = torch.tensor(inverse[2::-1, :3].copy(), dtype=torch.float32)
+        at += torch.einsum("ab,bkji->akji", turn, moved)
+    return at[None]
+
+
 def _as_tensor(field: DisplacementField) -> torch.Tensor:
     """(1, 3, K, J, I) float32, mm, components (x, y, z)."""
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(field.array, -1, 0)))[None]

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from valorlib.core.grid import Grid
 from valorlib.core.images import Dose, Image, LabelMap
-from valorlib.core.transforms import AffineTransform, Transform
-from valorlib.ops.mapping import Mapper, flatten, slab_points, slabs
+from valorlib.core.transforms import Chain, Transform
+from valorlib.ops.mapping import GridMapper, slabs
 from valorlib.ops.warp import sample
 
 
@@ -55,32 +55,13 @@ def _pull(
     array: NDArray[np.float32], source: Grid, grid: Grid, transform: Transform | None, mode: str, outside: float
 ) -> NDArray[np.float32]:
     tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None]
-    parts = flatten(transform) if transform is not None else ()
-    affine = not parts or (len(parts) == 1 and isinstance(parts[0], AffineTransform))
-    matrix = parts[0].matrix if parts and isinstance(parts[0], AffineTransform) else np.eye(4)
-    whole = np.linalg.inv(source.matrix) @ matrix @ grid.matrix
-    mapper = Mapper(transform) if transform is not None and not affine else None
+    mapper = GridMapper(transform if transform is not None else Chain(()), grid)
     out = np.empty(grid.shape, dtype=np.float32)
     for slab in slabs(grid):
-        if mapper is None:
-            at = _affine_index(whole, grid, slab)
-        else:
-            index = source.to_index(mapper(slab_points(grid, slab)))[:, ::-1].astype(np.float32)
-            at = torch.from_numpy(np.ascontiguousarray(index.T)).view(1, 3, -1, *grid.shape[1:])
+        at = mapper.index_in(source, slab)
         values = sample(tensor, at, mode=mode)[0, 0]
         out[slab] = values.masked_fill_(~_inside(at, source)[0], outside).numpy()
     return out
-
-
-def _affine_index(whole: NDArray[np.float64], grid: Grid, slab: slice) -> torch.Tensor:
-    """(1, 3, k, J, I) indices (k, j, i) in the source of the voxels of some slices."""
-    i, j = torch.arange(grid.size[0], dtype=torch.float64), torch.arange(grid.size[1], dtype=torch.float64)
-    k = torch.arange(slab.start, slab.stop, dtype=torch.float64)
-    rows = []
-    for row in whole[2::-1]:
-        plane = (row[1] * j + row[3])[:, None] + row[0] * i
-        rows.append(((row[2] * k)[:, None, None] + plane).float())
-    return torch.stack(rows)[None]
 
 
 def _inside(at: torch.Tensor, source: Grid) -> torch.Tensor:

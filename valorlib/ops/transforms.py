@@ -9,7 +9,7 @@ from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.transforms import AffineTransform, Chain, DisplacementField, Transform, VelocityField
 from valorlib.ops.invert import invert_field
-from valorlib.ops.mapping import CHUNK, Mapper, exponentiate, slab_points, slabs
+from valorlib.ops.mapping import CHUNK, GridMapper, Mapper, exponentiate, slabs
 
 __all__ = ["compose", "exponentiate", "inverse_of", "invert_field", "map_points", "to_displacement"]
 
@@ -38,10 +38,9 @@ def to_displacement(transform: Transform, grid: Grid) -> DisplacementField:
     """The whole transform as one displacement field on `grid`, LPS mm."""
     if isinstance(transform, DisplacementField) and transform.grid.matches(grid, tolerance_mm=1e-6):
         return DisplacementField(transform.array.copy(), grid)
-    mapper, out = Mapper(transform), np.empty((*grid.shape, 3), dtype=np.float32)
+    mapper, out = GridMapper(transform, grid), np.empty((*grid.shape, 3), dtype=np.float32)
     for slab in slabs(grid):
-        at = slab_points(grid, slab)
-        out[slab] = (mapper(at) - at).reshape(-1, *grid.shape[1:], 3)
+        out[slab] = mapper.displacement(slab)
     return DisplacementField(out, grid)
 
 
