@@ -74,6 +74,14 @@ def border_of(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(mask & ~ndimage.binary_erosion(mask, solid, border_value=1))
 
 
+def compactness(mask: NDArray[np.bool_]) -> float:
+    """About 1 and more for a ball (a disk in one slice), towards 0 for a branching shape; without unit."""
+    volume, surface = float(mask.sum()), max(float(border_of(mask).sum()), 1.0)
+    if mask.shape[0] == 1:
+        return 3.545 * float(np.sqrt(volume)) / surface
+    return 4.836 * volume ** (2.0 / 3.0) / surface
+
+
 def grow(
     feature: NDArray[np.float32],
     marker: NDArray[np.bool_],
@@ -83,7 +91,7 @@ def grow(
     largest_mm3: float = np.inf,
     steps: int = 24,
 ) -> Growth:
-    """Lower a threshold from the marker's intensity and keep the level whose border is sharpest on average.
+    """Lower a threshold from the marker's intensity and keep the level with the sharpest border, branching shapes counting less.
 
     Args:
         feature: (K, J, I), high in the lesion, smoothed a little.
@@ -100,7 +108,7 @@ def grow(
     top = float(feature[marker].mean())
     bottom = float(np.percentile(feature, 20))
     slope = border_step(feature, spacing)
-    best: tuple[float, float, NDArray[np.bool_]] | None = None
+    best: tuple[float, float, float, NDArray[np.bool_]] | None = None
     for level in np.linspace(top, bottom, steps + 2)[1:-1]:
         mask = connected(feature >= level, marker)
         size = mask.sum() * voxel
@@ -110,11 +118,12 @@ def grow(
             break
         border = border_of(mask)
         step = float(slope[border].mean()) if border.any() else 0.0
-        if best is None or step > best[0]:
-            best = (step, float(level), mask)
+        merit = step * min(1.0, compactness(mask))
+        if best is None or merit > best[0]:
+            best = (merit, step, float(level), mask)
     if best is None:
-        best = (0.0, (top + bottom) / 2, marker.copy())
-    step, level, mask = best
+        best = (0.0, 0.0, (top + bottom) / 2, marker.copy())
+    _, step, level, mask = best
     around = ndimage.binary_dilation(mask, iterations=3) & ~ndimage.binary_dilation(mask)
     inside = float(feature[mask].mean())
     outside = float(feature[around].mean()) if around.any() else bottom

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from valorlib.ops.fitting import border_of, smoothed
+from valorlib.ops.fitting import border_of, compactness, smoothed
 from valorlib.ops.lesion import Lesion, LesionSettings, Mask, Scene, find_lesion
 
 
@@ -53,6 +53,8 @@ def _signs(scene: Scene, lesion: Lesion, settings: LesionSettings) -> dict[str, 
         dataclasses.replace(settings, geodesic_weight=0.0, passes=1),
         dataclasses.replace(settings, regularity=3 * settings.regularity, passes=1),
     ]
+    if settings.extent_mm > 0:
+        variants = [dataclasses.replace(settings, extent_mm=1.2 * settings.extent_mm)]
     agreement = [dice(lesion.mask, find_lesion(scene, variant).mask) for variant in variants]
     steps = _border_steps(lesion)
     middle = float(np.median(steps)) if len(steps) else 0.0
@@ -63,7 +65,7 @@ def _signs(scene: Scene, lesion: Lesion, settings: LesionSettings) -> dict[str, 
         "weak_border": float(np.mean(steps < 0.35 * np.percentile(steps, 75))) if len(steps) else 1.0,
         "border_to_noise": middle / lesion.noise,
         "growth": dice(lesion.mask, lesion.growth.mask),
-        "compactness": _compactness(lesion),
+        "compactness": compactness(lesion.mask),
         "volume": float(lesion.mask.sum() * np.prod(lesion.region.spacing)),
     }
 
@@ -86,8 +88,3 @@ def _border_steps(lesion: Lesion) -> np.ndarray[tuple[int], np.dtype[np.float32]
         values.append(lesion.feature[tuple(at.T)])
     return np.asarray(values[0] - values[1], dtype=np.float32)
 
-
-def _compactness(lesion: Lesion) -> float:
-    """1 for a ball, towards 0 for a branching shape: volume to surface, without unit."""
-    volume, surface = float(lesion.mask.sum()), float(border_of(lesion.mask).sum())
-    return 4.836 * volume ** (2.0 / 3.0) / max(surface, 1.0)

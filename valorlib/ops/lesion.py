@@ -16,6 +16,7 @@ from valorlib.ops.selective_model import edge_map, minimize
 
 Mask = NDArray[np.bool_]
 Field = NDArray[np.float32]
+LARGEST_STEP_MM = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +38,14 @@ class Scene:
     """The region, ready: channels scaled to about one unit of contrast, clicks as voxels.
 
     channels: one or two (K, J, I). clicks, others: (n, 3) voxels (k, j, i) in the tumor and surely outside of it.
+    middle: (3,) voxel position of the tumor's middle, when the user gave it with the extent.
     """
 
     region: Region
     channels: tuple[Field, ...]
     clicks: NDArray[np.int64]
     others: NDArray[np.int64]
+    middle: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +84,7 @@ def prepare_scene(
     second: Field | None,
     clicks: NDArray[np.float64],
     others: NDArray[np.float64],
-    settings: LesionSettings,
+    middle: NDArray[np.float64] | None = None,
 ) -> Scene:
     """The region's channels scaled, and the clicks as voxels; background clicks outside the box have no say."""
     channels = []
@@ -91,7 +94,8 @@ def prepare_scene(
         low, high = np.percentile(array, [2, 99.5])
         channels.append(((array - low) / max(high - low, 1e-6)).astype(np.float32))
     near = others[region.grid.contains(others)] if len(others) else np.zeros((0, 3))
-    return Scene(region, tuple(channels), region.index_of(clicks), region.index_of(near))
+    center = None if middle is None else region.grid.to_index(middle)[::-1]
+    return Scene(region, tuple(channels), region.index_of(clicks), region.index_of(near), center)
 
 
 def noise_of(feature: Field) -> float:
@@ -104,16 +108,35 @@ def noise_of(feature: Field) -> float:
 def find_lesion(scene: Scene, settings: LesionSettings) -> Lesion:
     """Grow from the marker to the sharpest level, then let the convex model settle the border."""
     feature, marker, growth, direction = _start(scene, settings)
-    mask, theta = growth.mask, growth.mask.astype(np.float32)
+    mask, middle = growth.mask, None
+    if settings.extent_mm > 0:
+        middle = _middle(scene, settings)
+        mask = ball(mask.shape, middle.tolist(), settings.extent_mm, scene.region.spacing)
+    theta = mask.astype(np.float32)
     sure_outside = _balls(scene, scene.others, settings.background_mm)
     for _ in range(max(1, settings.passes)):
-        cost, weight = _model(scene, feature, marker, mask, growth, settings)
-        cost = np.where(sure_outside, np.float32(4.0), cost)
-        theta = minimize(cost, weight, start=theta)
+        cost, weight = _model(scene, feature, marker, mask, growth, settings, middle)
+        # The border may move by a few mm a pass: a wrong local mean must not flood the region.
+        far = ndimage.distance_transform_edt(~mask, sampling=scene.region.spacing) > LARGEST_STEP_MM
+        cost = np.where(sure_outside | far, np.float32(4.0), cost)
+        box = _box(~far)
+        theta = np.zeros_like(theta)
+        theta[box] = minimize(cost[box], weight[box], start=mask[box].astype(np.float32))
         mask = _pieces(theta >= 0.5, marker, scene, settings)
+        if middle is not None and scene.middle is None:
+            middle = np.argwhere(mask).mean(0)
     noise = noise_of(feature)
     theta = np.where(mask, theta, np.minimum(theta, np.float32(0.499)))
     return Lesion(scene.region, mask, theta, feature, marker, growth.contrast / noise, noise, direction, growth)
+
+
+def _box(mask: Mask) -> tuple[slice, slice, slice]:
+    """The slices of the smallest box around the mask, two voxels wider on each side."""
+    sides = []
+    for axis in range(3):
+        where = np.flatnonzero(mask.any(tuple(a for a in range(3) if a != axis)))
+        sides.append(slice(max(0, int(where[0]) - 2), int(where[-1]) + 3))
+    return sides[0], sides[1], sides[2]
 
 
 def _start(scene: Scene, settings: LesionSettings) -> tuple[Field, Mask, Growth, str]:
@@ -195,7 +218,7 @@ def _local_mean(values: Field, where: Mask, sigma_mm: float, spacing: tuple[floa
 
 
 def _model(
-    scene: Scene, feature: Field, marker: Mask, mask: Mask, growth: Growth, settings: LesionSettings
+    scene: Scene, feature: Field, marker: Mask, mask: Mask, growth: Growth, settings: LesionSettings, middle: NDArray[np.float64] | None
 ) -> tuple[Field, Field]:
     """Fitting term and border price of the convex model, from the intensities in and around the current mask."""
     spacing = scene.region.spacing
@@ -210,17 +233,37 @@ def _model(
     slowness = edge_intensity_slowness(feature, spacing, inside=float(feature[marker].mean()), outside=outer)
     distance = geodesic_distance(slowness, marker, spacing, limit_mm=20.0) / 10.0
     cost = data + settings.geodesic_weight * distance
-    if settings.extent_mm > 0:
-        cost = cost + _extent_cost(scene, mask, settings)
+    if middle is not None:
+        cost = _extent_cost(scene, feature, middle, settings)
     cost = np.where(marker, np.float32(-4.0), cost)
     return cost.astype(np.float32), (settings.regularity * edge_map(feature, contrast)).astype(np.float32)
 
 
-def _extent_cost(scene: Scene, mask: Mask, settings: LesionSettings) -> Field:
-    """Rises beyond the extent around the middle of the current mask, and rewards the inner part a little."""
-    middle = np.argwhere(mask).mean(0) if mask.any() else scene.clicks.mean(0)
-    share = distance_to(mask.shape, middle.tolist(), scene.region.spacing) / settings.extent_mm
-    return np.asarray(np.clip(6.0 * (share - 0.95), -0.5, 4.0), dtype=np.float32)
+def _extent_cost(scene: Scene, feature: Field, middle: NDArray[np.float64], settings: LesionSettings) -> Field:
+    """Fitting term when the extent is known: a ball around the middle, less what looks foreign to it.
+
+    Foreign is what differs from the middle by more than half the step to the ball's surroundings. Without such a step
+    the border lies a little within the extent, which is how far the tumor reaches at most.
+    """
+    radius, spacing = settings.extent_mm, scene.region.spacing
+    share = distance_to(feature.shape, middle.tolist(), spacing) / radius
+    core, shell = feature[share <= max(0.5, float(share.min()))], feature[(share > 1.1) & (share < 1.1 + 5.0 / radius)]
+    level = float(np.median(core))
+    spread = 2.5 * 1.4826 * float(np.median(np.abs(core - level))) + 1e-3
+    step = abs(level - float(np.median(shell))) if shell.size else 0.0
+    reach = 0.82 + 0.10 * float(np.clip(step / spread - 1.0, 0.0, 1.0))
+    foreign = np.abs(feature - level) / max(spread, step / 2)
+    beyond = np.clip(8.0 * (share - reach), -0.3, 4.0)
+    return np.asarray(np.clip(foreign - 1.0, -0.7, 2.0) + beyond, dtype=np.float32)
+
+
+def _middle(scene: Scene, settings: LesionSettings) -> NDArray[np.float64]:
+    """Voxel position of the tumor's middle: as given, else of a first result that fits the extent, else the clicks."""
+    if scene.middle is not None:
+        return scene.middle
+    first = find_lesion(scene, dataclasses.replace(settings, extent_mm=0.0))
+    fits = first.mask.sum() * np.prod(scene.region.spacing) <= 5.0 * settings.extent_mm**3
+    return np.asarray(np.argwhere(first.mask).mean(0) if fits else scene.clicks.mean(0), dtype=np.float64)
 
 
 def _pieces(mask: Mask, marker: Mask, scene: Scene, settings: LesionSettings) -> Mask:

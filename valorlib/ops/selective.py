@@ -32,6 +32,9 @@ class SelectiveOptions(Options):
     extent_mm: tuple[float, ...] = option(
         (), "How far each tumor reaches from its middle, tumor by tumor; 0: not known", low=0.0, high=200.0, unit="mm"
     )
+    extent_at_mm: tuple[float, ...] = option(
+        (), "Middle of each extent, x, y, z in LPS, tumor after tumor; empty: around the current mask", unit="mm"
+    )
     regularity: float = option(0.1, "Price of border: higher gives a smoother shape", low=0.0, high=5.0)
     geodesic_weight: float = option(0.1, "Price of distance from the click across edges", low=0.0, high=20.0)
     snap_mm: float = option(
@@ -112,10 +115,7 @@ def _segment(
 ) -> LabelResult:
     seeds, warnings = _inside(image, seeds)
     numbers = seeds.tumor_numbers
-    if options.extent_mm and len(options.extent_mm) not in (1, len(numbers)):
-        raise InputError(
-            f"extent_mm: expected one radius per tumor ({len(numbers)}), got {len(options.extent_mm)}; use 0 for none"
-        )
+    _check_extents(options, len(numbers))
     best = np.full(image.grid.shape, 0.5, np.float32)
     labels = np.zeros(image.grid.shape, np.int32)
     probability = np.zeros(image.grid.shape, np.float32)
@@ -123,7 +123,7 @@ def _segment(
     for position, number in enumerate(numbers):
         progress = part(run.progress, position / len(numbers), (position + 1) / len(numbers))
         progress(0.0, f"Tumor {number}")
-        extent = options.extent_mm[min(position, len(options.extent_mm) - 1)] if options.extent_mm else 0.0
+        extent = _extent(options, position)
         lesion, alarm = _one(image, seeds, number, extent, options, second, regions, progress)
         grown = np.zeros(image.grid.shape, np.float32)
         paste_region(lesion.probability, lesion.region.grid, image.grid, grown)
@@ -153,16 +153,35 @@ def _inside(image: Image, seeds: Seeds) -> tuple[Seeds, list[str]]:
     return Seeds(seeds.points[within], seeds.tumors[within], seeds.on), warnings
 
 
+def _check_extents(options: SelectiveOptions, count: int) -> None:
+    """One extent for all tumors or one each; the same for the middles."""
+    radii, middles = options.extent_mm, options.extent_at_mm
+    if radii and len(radii) not in (1, count):
+        raise InputError(f"extent_mm: expected one radius per tumor ({count}), got {len(radii)}; use 0 for none")
+    if middles and len(middles) != 3 * count:
+        raise InputError(f"extent_at_mm: expected 3 numbers per tumor ({count}), got {len(middles)}")
+
+
+def _extent(options: SelectiveOptions, position: int) -> tuple[float, NDArray[np.float64] | None]:
+    """Radius (0: not known) and middle of the tumor at this position among the clicked ones."""
+    if not options.extent_mm:
+        return 0.0, None
+    radius = options.extent_mm[min(position, len(options.extent_mm) - 1)]
+    middle = np.asarray(options.extent_at_mm[3 * position : 3 * position + 3], dtype=np.float64)
+    return radius, middle if radius > 0 and middle.size == 3 else None
+
+
 def _one(
     image: Image,
     seeds: Seeds,
     number: int,
-    extent_mm: float,
+    extent: tuple[float, NDArray[np.float64] | None],
     options: SelectiveOptions,
     second: Image | None,
     regions: dict[int, Region] | None,
     progress: Any,
 ) -> tuple[Lesion, Alarm]:
+    extent_mm, middle = extent
     settings = LesionSettings(
         contrast=options.contrast,
         form=options.form,
@@ -178,7 +197,7 @@ def _one(
         region = _region(image, seeds.of(number), radius, options, regions, number)
         others = seeds.points[(seeds.tumors != number)]
         channel = None if second is None else _onto(second, region)
-        scene = prepare_scene(region, channel, seeds.of(number), others, settings)
+        scene = prepare_scene(region, channel, seeds.of(number), others, middle)
         progress(0.2 + 0.2 * attempt, f"Tumor {number}: segmenting")
         lesion = find_lesion(scene, settings)
         if not lesion.touches_border or extent_mm > 0 or attempt == 2 or not options.check:
