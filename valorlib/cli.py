@@ -12,11 +12,22 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from valorlib import __version__
-from valorlib.commands import cohort, demo, evaluate, jacobian, methods, register, segment, workbench
+from valorlib.commands import (
+    cohort,
+    demo,
+    evaluate,
+    jacobian,
+    methods,
+    points,
+    register,
+    segment,
+    uncertainty,
+    workbench,
+)
 from valorlib.core.errors import Cancelled, InputError
 
 DONE, BUG, WRONG_INPUT, CANCELLED = 0, 1, 2, 3
-COMMANDS = (register, segment, jacobian, evaluate, methods, demo, workbench, cohort)
+COMMANDS = (register, segment, points, uncertainty, jacobian, evaluate, methods, demo, workbench, cohort)
 TAKES_NEGATIVE = ("--seed",)
 
 

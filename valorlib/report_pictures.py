@@ -73,7 +73,7 @@ class View:
         )
 
     def close_up(self, array: NDArray[Any], plane: int, at: NDArray[np.int64], side: int, width_mm: float) -> Gray:
-        """A square of `width_mm` around a voxel (turned axes), `side` pixels wide; outside the image: the border."""
+        """A square of `width_mm` around a voxel (turned axes), `side` pixels wide; outside the image: black."""
         cut = np.asarray(self.turned(array).take(at[plane], axis=plane), dtype=np.float32)
         steps = [s for n, s in enumerate(self.spacing) if n != plane]
         middle = [v for n, v in enumerate(at) if n != plane]
@@ -82,7 +82,7 @@ class View:
         if plane != 0:
             index[0] = index[0][::-1]
         return np.asarray(
-            map_coordinates(cut, np.meshgrid(*index, indexing="ij"), order=1, mode="nearest"), dtype=np.float32
+            map_coordinates(cut, np.meshgrid(*index, indexing="ij"), order=1, cval=float(cut.min())), dtype=np.float32
         )
 
 
