@@ -26,8 +26,8 @@ class IndependentSettings:
 
     finest_mm: float = 4.0
     window_mm: float = 8.0
-    smooth_mm: float = 4.5
-    gradient_mm: float = 8.0
+    smooth_mm: float = 10.0
+    gradient_mm: float = 5.0
     iterations: int = 40
     squared: bool = False
 
