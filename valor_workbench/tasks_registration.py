@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -29,6 +30,8 @@ class Registered:
     """
 
     result: Result
+    warped: Image
+    jacobian: Image
     record: Mapping[str, Any]
     folder: Path
 
@@ -110,7 +113,7 @@ def _measured(
         seconds=seconds,
         warnings=result.warnings,
     )
-    record["inputs"] = {"fixed": {"name": pair.fixed.name}, "moving": {"name": pair.moving.name}}
+    record["inputs"] = {role: _input(image) for role, image in (("fixed", pair.fixed), ("moving", pair.moving))}
     record["numbers"], record["record"] = metrics, dict(result.record)
     record["places"] = _places(result.fixed_seg)
     if truth is not None:
@@ -122,7 +125,12 @@ def _measured(
         (folder / "report.html").write_text(registration_report(pair, result, outputs, record), encoding="utf-8")
         write_json(folder / "metrics.json", record)
     run.progress(1.0, "Done")
-    return Registered(result, record, target)
+    return Registered(result, outputs.warped_moving, outputs.jacobian, record, target)
+
+
+def _input(image: Image) -> dict[str, str]:
+    """What tells one input from another; the checksum is of the voxels, since there may be no file."""
+    return {"name": image.name, "sha256": hashlib.sha256(image.array.tobytes()).hexdigest()}
 
 
 def _places(labels: LabelMap | None) -> dict[str, list[float]]:

@@ -24,7 +24,7 @@ def registration_summary(record: Mapping[str, Any]) -> str:
     if not record:
         return "A saved result; press Apply to measure it again."
     metrics = record.get("numbers", {})
-    words = [f"Done in {record.get('seconds', {}).get('register', 0):.1f} s."]
+    words = [f"Done in {float(record.get('seconds', 0)):.1f} s."]
     landmarks = metrics.get("landmarks")
     if landmarks:
         words.append(

@@ -73,7 +73,11 @@ class RegistrationLogic:
             tasks_registration.register, pair, name, options, self.landmarks, self.truth, 0
         )
         self._seeds.end_preview()
-        nodes = scene_functions.write_result(self._session.scene, pair, done.result, fixed, moving)
+        field = done.result.displacement
+        if field is None:
+            raise InputError("result: expected a displacement field; choose another method")
+        outcome = scene_functions.Outcome(done.result, field, done.warped, done.jacobian, done.record["numbers"])
+        nodes = scene_functions.write_result(self._session.scene, pair, outcome, fixed, moving)
         self._scans.refresh()
         for call in self.finished:
             call(nodes, done)

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from valor_workbench import nodes as scene_nodes
 from valor_workbench import tasks_registration
 from valor_workbench.logic.measures import registration_rows, registration_summary
@@ -20,6 +18,7 @@ from valorlib.scene.display import add_map, add_volume
 from valorlib.scene.nodes import ResultNodes, find_results, joined, recording, remove
 
 FLICKER_S = 0.7
+CARRIED_COLORS = ((0.1, 0.85, 0.95), (0.95, 0.85, 0.1), (0.5, 0.95, 0.4))
 DIFFERENCE_COLORS = ((-1.0, 0.1, 0.2, 0.65), (0.0, 0.0, 0.0, 0.0), (1.0, 0.75, 0.1, 0.1))
 
 
@@ -190,6 +189,8 @@ class ResultLogic:
                 continue
             if self.state.data.surfaces:
                 node.CreateClosedSurfaceRepresentation()
+            if role == "warped_seg":
+                _recolor(node)
             display = node.GetDisplayNode()
             display.SetVisibility3D(bool(self.state.data.surfaces))
             display.SetOpacity3D(0.5 if role == "warped_seg" else 0.9)
@@ -238,10 +239,8 @@ def _role(mode: str) -> str:
     return "checkerboard" if mode == "checker" else mode
 
 
-def center_ras(mask: Any, grid: Any) -> list[float] | None:
-    """RAS mm of the middle of a mask, (K, J, I) bool; None for an empty one."""
-    found = np.argwhere(mask)
-    if not len(found):
-        return None
-    x, y, z = grid.to_world(found.mean(axis=0)[::-1])
-    return [-float(x), -float(y), float(z)]
+def _recolor(segmentation: Any) -> None:
+    """Give the carried tumors colors of their own, so that they are told from those found in the fixed scan."""
+    segments = segmentation.GetSegmentation()
+    for n in range(segments.GetNumberOfSegments()):
+        segments.GetNthSegment(n).SetColor(*CARRIED_COLORS[n % len(CARRIED_COLORS)])

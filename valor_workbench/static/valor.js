@@ -40,7 +40,21 @@
       image.draggable = false;
     });
   }
-  new MutationObserver(nameViews).observe(document.documentElement, { childList: true, subtree: true });
+  let shown = new Set();
+  function showNewResults() {
+    document.querySelectorAll("[data-test=summary]").forEach((mark) => {
+      const text = mark.textContent;
+      if (mark.offsetParent && text && !shown.has(text)) {
+        shown.add(text);
+        mark.closest("section").scrollIntoView({ behavior: "instant", block: "start" });
+      }
+    });
+  }
+  function changed() {
+    nameViews();
+    showNewResults();
+  }
+  new MutationObserver(changed).observe(document.documentElement, { childList: true, subtree: true, characterData: true });
   function tip(chart) {
     let box = chart.querySelector(".valor-chart-tip");
     if (!box) {
