@@ -62,7 +62,7 @@ def _strict_setattr() -> Callable[..., None]:
 
     def __setattr__(self: Any, name: str, value: Any) -> None:
         cls = type(self)
-        if _loading or name.startswith("_"):
+        if _loading or name.startswith("_") or isinstance(value, QtCore.SignalInstance):
             return original(self, name, value)
         held = inspect.getattr_static(cls, name, None)
         if isinstance(held, _Value):

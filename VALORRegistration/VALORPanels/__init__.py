@@ -1,0 +1,1 @@
+"""What the panels of SlicerVALOR share; installed beside the three modules."""
