@@ -58,6 +58,8 @@ def main(
         return 1
     from valor_workbench.bench import Workbench
 
+    stop_on_signals()
+
     secret = secrets.token_urlsafe(32)
     hosts = LOOPBACK if tls is None else (*LOOPBACK, host)
     guard = Guard(secret, hosts=hosts, password=password if tls else None)

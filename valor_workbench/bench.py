@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 from trame.app import get_server
 
+from valor_workbench.logic.editor import EditorLogic
 from valor_workbench.logic.guarded import Guarded
 from valor_workbench.logic.method import MethodLogic
 from valor_workbench.logic.page import PageLogic
@@ -18,10 +19,12 @@ from valor_workbench.logic.runs import RunLogic
 from valor_workbench.logic.scans import ScansLogic
 from valor_workbench.logic.seeds import SeedsLogic
 from valor_workbench.logic.session import Session, new_folder
+from valor_workbench.nodes import add_labels
 from valor_workbench.security import Guard
 from valor_workbench.slicer_app import ViewPainters, Workspace, slice_slider
 from valor_workbench.tasks import DemoData, Opened, warm_up
 from valor_workbench.transfers import Uploads
+from valor_workbench.ui.editor import editor_panel
 from valor_workbench.ui.page import STATIC, Panels, build_page
 from valor_workbench.ui.registration import result_section, run_section, seeds_section
 from valor_workbench.ui.scans import scans_section
@@ -35,8 +38,9 @@ class Workbench:
         self.server = get_server("valor", client_type="vue3")
         self.server.enable_module({"serve": {"valor": str(STATIC)}, "scripts": ["valor/valor.js"]})
         painters = ViewPainters(slice_painter(slice_slider), paint_over_3d, chart_painter("chart", "''"))
-        workspace = Workspace(self.server, painters, software_gl=software_gl)
-        self.session = Session(self.server, workspace, new_folder(), roots)
+        folder = new_folder()
+        workspace = Workspace(self.server, painters, software_gl=software_gl, log=str(folder / "vtk.log"))
+        self.session = Session(self.server, workspace, folder, roots)
         self.scans = ScansLogic(self.session)
         self.page = PageLogic(self.session, self.scans)
         self.run = RunLogic(self.session)
@@ -44,6 +48,7 @@ class Workbench:
         self.seeds = SeedsLogic(self.session, self.scans)
         self.registration = RegistrationLogic(self.session, self.scans, self.seeds, self.method, self.run)
         self.results = ResultLogic(self.session, self.scans)
+        self.editor = EditorLogic(self.session, self.scans)
         self._join()
         self._guard = guard
         self.server.controller.on_server_bind.add(self._bind)
@@ -51,6 +56,7 @@ class Workbench:
 
     def _join(self) -> None:
         self.registration.finished.append(self.results.show)
+        self.scans.refreshed.append(self.editor.refresh)
         self.scans.demo_loaded.append(self._take_demo)
         self.scans.opened.append(self._take_opened)
         self.scans.scene_loaded.append(self.seeds.adopt_from_scene)
@@ -64,6 +70,8 @@ class Workbench:
             self.session.workspace.jump((-x, -y, z))
 
     def _take_opened(self, opened: Opened) -> None:
+        if opened.labels is not None:
+            add_labels(self.session.scene, opened.labels, opened.name, self.scans.node("fixed"))
         if opened.seeds is not None:
             self.seeds.put(opened.seeds)
 
@@ -76,7 +84,10 @@ class Workbench:
             run_section(self.method.state.name, self.run.state.name, Guarded(self.session, self.registration))
             result_section(self.results.state.name, Guarded(self.session, self.results))
 
-        panels = Panels({"registration": registration}, self.session.workspace.build_grid)
+        def editor() -> None:
+            editor_panel(self.editor.state.name, s.label_items, Guarded(self.session, self.editor))
+
+        panels = Panels({"registration": registration, "editor": editor}, self.session.workspace.build_grid)
         return build_page(self.server, self.session.page.name, panels, Guarded(self.session, self.page))
 
     def _bind(self, web_server: Any) -> None:

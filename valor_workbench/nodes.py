@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
-from valorlib.convert.mrml import set_image
-from valorlib.core.images import Image
+from valorlib.convert.mrml import set_image, set_segmentation
+from valorlib.core.images import Image, LabelMap
+from valorlib.scene.display import look_at
 from valorlib.scene.nodes import RUN
 
 
@@ -19,6 +21,38 @@ def add_image(scene: Any, image: Image, name: str) -> Any:
     set_image(node, image)
     node.CreateDefaultDisplayNodes()
     return node
+
+
+def add_segmentation(scene: Any, volume: Any, name: str = "Segmentation") -> Any:
+    """New empty segmentation on a volume's grid."""
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GetUniqueNameByString(name))
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    node.SetNodeReferenceID("VALOR.image", volume.GetID())
+    return node
+
+
+def add_labels(scene: Any, labels: LabelMap, name: str, volume: Any = None) -> Any:
+    """New segmentation node of a label map."""
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GetUniqueNameByString(name))
+    node.CreateDefaultDisplayNodes()
+    set_segmentation(node, labels)
+    if volume is not None:
+        node.SetNodeReferenceID("VALOR.image", volume.GetID())
+    look_at(node, filled=False)
+    return node
+
+
+def segment_ml(segment: Any) -> float:
+    """Volume of a segment's label map."""
+    data = segment.GetRepresentation("Binary labelmap")
+    if data is None or data.GetNumberOfPoints() == 0:
+        return 0.0
+    scalars = data.GetPointData().GetScalars()
+    if scalars is None:
+        return 0.0
+    count = int(np.count_nonzero(vtk_to_numpy(scalars) == segment.GetLabelValue()))
+    return count * float(np.prod(data.GetSpacing())) / 1000
 
 
 def add_region(scene: Any, center_ras: list[float], size_mm: float) -> Any:

@@ -26,7 +26,7 @@ from trame_slicer.views import (
     ViewProps,
 )
 from undo_stack import UndoStack  # type: ignore[import-untyped]
-from vtkmodules.vtkCommonCore import vtkCommand
+from vtkmodules.vtkCommonCore import vtkCommand, vtkFileOutputWindow, vtkLogger
 
 PLACE = slicer.vtkMRMLInteractionNode.Place
 Color = tuple[float, float, float]
@@ -81,13 +81,23 @@ def layouts() -> dict[str, Layout]:
     }
 
 
+def quiet_vtk(path: str) -> None:
+    """Send VTK's remarks, of which there are many at each start, to a file."""
+    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_OFF)
+    window = vtkFileOutputWindow()
+    window.SetFileName(path)
+    window.SetFlush(True)
+    vtkFileOutputWindow.SetInstance(window)
+
+
 class Workspace:
     """Slicer's scene and its views inside a trame server."""
 
-    def __init__(self, server: Any, painters: ViewPainters, *, software_gl: bool) -> None:
+    def __init__(self, server: Any, painters: ViewPainters, *, software_gl: bool, log: str) -> None:
         server.enable_module(trame_slicer_module)
         self.server = server
         self.app = SlicerApp()
+        quiet_vtk(log)
         self.scene = self.app.scene
         self.app.register_module_logic(slicer.vtkSlicerTransformLogic(), logic_name="Transforms")
         self._add_color_logic()
@@ -162,10 +172,19 @@ class Workspace:
         views = self.slice_views
         return {i for v in views for i in (v.get_background_volume_id(), v.get_foreground_volume_id()) if i}
 
-    def set_legend(self, volume: Any, *, visible: bool) -> None:
-        """Show or hide the color legend of a volume; call after the layers were set."""
-        legend = self.color_logic.GetColorLegendDisplayNode(volume)
+    def set_legend(self, node: Any, title: str, *, visible: bool) -> None:
+        """Show or hide the color legend of a node; call after the layers were set."""
+        legend = self.color_logic.GetColorLegendDisplayNode(node)
+        if legend is None and visible:
+            legend = self.color_logic.AddDefaultColorLegendDisplayNode(node)
         if legend is not None:
+            legend.SetTitleText(title)
+            for style in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
+                style.SetFontFamilyToArial()
+                style.SetFontSize(11)
+            legend.SetSize(0.12, 0.4)
+            legend.SetPosition(0.97, 0.55)
+            legend.SetLabelFormat("%.1f")
             legend.SetVisibility(visible)
             legend.SetVisibility2D(visible)
             legend.SetVisibility3D(False)
@@ -245,6 +264,11 @@ class Workspace:
             self._observed.remove(tag)
 
     # painting
+
+    @property
+    def edited(self) -> Any | None:
+        """The segmentation that is painted."""
+        return self.app.segmentation_editor.active_segmentation_node
 
     def edit(self, segmentation: Any, volume: Any) -> None:
         """Make a segmentation the one that is painted."""

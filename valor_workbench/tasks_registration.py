@@ -198,16 +198,3 @@ def compare(context: Context, mode: str, fixed: Image, warped: Image) -> Image:
     from valorlib.scene.comparison import checkerboard_of, difference_of
 
     return difference_of(fixed, warped) if mode == "difference" else checkerboard_of(fixed, warped, 15.0)
-
-
-def zip_folder(context: Context, folder: Path, name: str) -> Path:
-    """A folder of the session as one .zip beside it."""
-    import zipfile
-
-    target = context.folder / f"{name}-{uuid4().hex[:8]}.zip"
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for n, file in enumerate(files):
-            context.progress(n / len(files), f"Packing {file.name}")
-            archive.write(file, f"{name}/{file.relative_to(folder)}")
-    return target

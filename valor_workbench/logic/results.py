@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from valor_workbench import nodes as scene_nodes
-from valor_workbench import tasks_registration
+from valor_workbench import tasks_files, tasks_registration
 from valor_workbench.logic.measures import registration_rows, registration_summary
 from valor_workbench.logic.scans import ScansLogic
 from valor_workbench.logic.session import Session
@@ -109,10 +109,10 @@ class ResultLogic:
     def _legends(self) -> None:
         """A legend shows only when it changes after its volume came into a layer."""
         shown = self._session.workspace.shown_volumes()
-        for role in ("jacobian", "difference", "sigma"):
+        for role, title in (("jacobian", "Volume change"), ("difference", "Moving - fixed"), ("sigma", "1 sigma, mm")):
             node = self._node(role)
             if node is not None:
-                self._session.workspace.set_legend(node, visible=node.GetID() in shown)
+                self._session.workspace.set_legend(node, title, visible=node.GetID() in shown)
 
     async def _add_comparison(self, mode: str) -> None:
         nodes = self.nodes
@@ -210,7 +210,7 @@ class ResultLogic:
         if self._done is None:
             raise InputError("export: expected a result of this session; press Apply to compute it again")
         self._session.busy("Packing the result")
-        path = await self._session.quick.run(tasks_registration.zip_folder, self._done.folder, "valor-registration")
+        path = await self._session.quick.run(tasks_files.zip_folder, self._done.folder, "valor-registration")
         url = self._session.downloads.offer(path, "valor-registration.zip")
         self._session.say("The result is ready:", url=url, name="valor-registration.zip")
 

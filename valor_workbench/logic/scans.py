@@ -23,6 +23,7 @@ class ScansLogic:
         self.changed: list[Callable[[], None]] = []
         self.opened: list[Callable[[tasks.Opened], None]] = []
         self.demo_loaded: list[Callable[[tasks.DemoData], None]] = []
+        self.refreshed: list[Callable[[], None]] = []
         self.scene_loaded: list[Callable[[], None]] = []
         names = self.state.name
         self.state.bind_changes({(names.fixed, names.moving): self._chosen, names.show: lambda show: self.show()})
@@ -56,6 +57,8 @@ class ScansLogic:
             self.state.data.items = nodes.rows(self._session.scene, "vtkMRMLScalarVolumeNode", hide_results=True)
             self.state.data.label_items = nodes.rows(self._session.scene, "vtkMRMLSegmentationNode")
             self.state.data.transform_items = nodes.rows(self._session.scene, "vtkMRMLTransformNode")
+        for call in self.refreshed:
+            call()
 
     def swap(self) -> None:
         """Exchange fixed and moving."""

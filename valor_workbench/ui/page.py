@@ -149,5 +149,5 @@ def _open_dialog(names: Any, actions: PageActions) -> None:
                 v_for=f"entry in {names.open_entries}", key="entry.path", variant="text", size="small", block=True,
                 classes="justify-start text-none", click=(actions.browse, "[entry.path]"),
             ):  # fmt: skip
-                v.VIcon(("entry.icon",), size="small", classes="mr-2")
+                v.VIcon(icon=("entry.icon",), size="small", classes="mr-2")
                 html.Span("{{ entry.name }}")

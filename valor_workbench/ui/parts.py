@@ -44,7 +44,7 @@ def number(label: str, model: str, *, low: float, high: float, step: float = 1.0
 
 def slider(label: str, model: str, *, low: float, high: Any, step: float, **kwargs: Any) -> None:
     """A slider with its name above it and its value beside it."""
-    with html.Div(classes="d-flex align-center ga-2", **kwargs):
+    with html.Div(classes="d-flex align-center ga-2 mt-1", **kwargs):
         html.Span(label, classes="valor-slider-label")
         v.VSlider(
             v_model=(model,),

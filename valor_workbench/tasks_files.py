@@ -1,0 +1,31 @@
+"""Files that the worker writes for the page to download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+from valor_workbench.worker import Context
+from valorlib.core.images import LabelMap
+
+
+def write_labels(context: Context, labels: LabelMap) -> Path:
+    """A label map as .seg.nrrd in the session's folder."""
+    from valorlib.convert import files
+
+    path = context.folder / f"{uuid4().hex[:8]}.seg.nrrd"
+    files.write_labels(labels, path)
+    return path
+
+
+def zip_folder(context: Context, folder: Path, name: str) -> Path:
+    """A folder of the session as one .zip beside it."""
+    import zipfile
+
+    target = context.folder / f"{name}-{uuid4().hex[:8]}.zip"
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for n, file in enumerate(files):
+            context.progress(n / len(files), f"Packing {file.name}")
+            archive.write(file, f"{name}/{file.relative_to(folder)}")
+    return target
