@@ -15,7 +15,7 @@ def refine_on_features(
     moving: Tensor,
     u_vox: Tensor,
     *,
-    offset: tuple[int, int, int],
+    offset: tuple[int, ...],
     stride: int,
     smoothness: float,
     steps: int,
@@ -54,7 +54,7 @@ def refine_on_features(
         u = _dense(control, full)
         difference = (sample(moving, base + u) - fixed).square().mean(1, keepdim=True)
         data = difference.mean() if weight is None else (difference * weight).sum() / weight.sum().clamp_min(1)
-        rough = sum((torch.diff(_spline(control), dim=d).square().mean() for d in (2, 3, 4) if control.shape[d] > 1))
+        rough = sum(torch.diff(_spline(control), dim=d).square().mean() for d in (2, 3, 4) if control.shape[d] > 1)
         loss = 12 * data + smoothness * rough / stride**2
         loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
