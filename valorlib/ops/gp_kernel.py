@@ -16,11 +16,14 @@ class MotionPrior:
 
     length_mm: (L,) how far motion stays coherent. size_mm: (L,) standard deviation of the displacement.
     coherence: (L, L) how much two organs move together, 0 to 1; ones on the diagonal, positive semi-definite.
+    long_mm, long_size_mm: length and size of a second, slow motion that is added: an organ's own shift, turn and growth.
     """
 
     length_mm: Tensor
     size_mm: Tensor
     coherence: Tensor
+    long_mm: float = 100.0
+    long_size_mm: float = 0.0
 
     def __post_init__(self) -> None:
         count = len(self.length_mm)
@@ -31,6 +34,10 @@ class MotionPrior:
         if float(self.length_mm.min()) <= 0 or float(self.size_mm.min()) <= 0:
             raise InputError("length and size of the motion: expected positive mm for each organ")
         check_coherence(self.coherence)
+
+    def variance(self, organs: Tensor) -> Tensor:
+        """(n,) prior variance of the displacement along each axis, mm^2."""
+        return self.size_mm[organs].square() + self.long_size_mm**2
 
 
 def check_coherence(matrix: Tensor) -> None:
@@ -60,6 +67,8 @@ def motion_kernel(a: Tensor, organ_a: Tensor, b: Tensor, organ_b: Tensor, prior:
     if not bool((prior.length_mm == prior.length_mm[0]).all()):
         out *= (2 * first * second / total).pow(1.5)
     out *= prior.size_mm[organ_a][:, None] * prior.size_mm[organ_b][None]
+    if prior.long_size_mm > 0:
+        out += (square / (-2 * prior.long_mm**2)).exp_() * prior.long_size_mm**2
     if bool((prior.coherence == 1).all()):
         return out
     return out * prior.coherence[organ_a][:, organ_b]

@@ -29,12 +29,13 @@ class Basis:
     def features(self, points: Tensor, organs: Tensor) -> Tensor:
         """(n, r) features of any points (n, 3); zero for organs of other groups."""
         cross = motion_kernel(self.points, self.organs, points, organs, self.prior)
-        return torch.linalg.solve_triangular(self.factor, cross, upper=False).T
+        solved: Tensor = torch.linalg.solve_triangular(self.factor, cross, upper=False)
+        return solved.T
 
     def left_out(self, points: Tensor, organs: Tensor, features: Tensor) -> Tensor:
         """(n,) prior variance that the features leave out, mm squared; grows to the whole far from the cloud."""
         inside = torch.isin(organs, organs.new_tensor(self.members))
-        return ((self.prior.size_mm[organs].square() - features.square().sum(1)) * inside).clamp_min(0)
+        return ((self.prior.variance(organs) - features.square().sum(1)) * inside).clamp_min(0)
 
 
 def inducing_basis(
@@ -68,7 +69,7 @@ def inducing_basis(
         points, organs = points[pick], organs[pick]
     limit = min(max_rank, len(points))
     columns = points.new_zeros(len(points), limit)
-    scale = prior.size_mm[organs].square()
+    scale = prior.variance(organs)
     left = scale.clone()
     chosen: list[int] = []
     for rank in range(limit):
@@ -93,4 +94,5 @@ def inducing_basis(
 def _factor(points: Tensor, organs: Tensor, prior: MotionPrior) -> Tensor:
     gram = motion_kernel(points, organs, points, organs, prior)
     jitter = 1e-10 * float(gram.diagonal().mean())
-    return torch.linalg.cholesky(gram + jitter * torch.eye(len(gram), dtype=gram.dtype, device=gram.device))
+    factor: Tensor = torch.linalg.cholesky(gram + jitter * torch.eye(len(gram), dtype=gram.dtype, device=gram.device))
+    return factor

@@ -20,7 +20,8 @@ class DriftSettings:
     """Settings of the loop.
 
     outliers: omega. kappa: of the Dirichlet prior of the mixture weights; 0 keeps them equal. model: "similarity",
-    "rigid" or "none". spread: the posterior variance of the motion enters the updates (the published update).
+    "rigid", "none", or "affine" (without any displacement only). spread: the motion's posterior variance enters the
+    updates (the published form).
     epsilon_mm, step_mm: stop when sigma and the largest move change less. scales: bounds of the scale.
     """
 
@@ -77,14 +78,12 @@ class Level:
             b.features(self.moving[r], self.moving_organs[r]) for b, r in zip(motion.bases, self.rows, strict=True)
         ]
         width = self.settings.leaf
-        fixed = fixed_leaves(
-            self.fixed, build_leaves(self.fixed, self.fixed_organs, width=width), self.settings.dtype
-        )
+        fixed = fixed_leaves(self.fixed, build_leaves(self.fixed, self.fixed_organs, width=width), self.settings.dtype)
         return fixed, build_leaves(self.moving, self.moving_organs, width=width)
 
 
 def start_variance(level: Level, gamma: float) -> float:
-    """sigma^2 before the first loop: gamma^2 / 3 times the mean squared distance of pairs, weighted by the transitions."""
+    """sigma^2 before the first loop: gamma^2 / 3 times the mean squared distance of pairs that U allows."""
     total, weight = 0.0, 0.0
     for b in torch.unique(level.fixed_organs).tolist():
         x = level.fixed[level.fixed_organs == b]
@@ -133,6 +132,11 @@ def drift(level: Level, motion: PointMotion, progress: Callable[[int, float], No
             converged = True
             break
     return Drifted(state.motion(), tuple(bounds), tuple(sigmas), found.moving_mass, found.fixed_mass, converged)
+
+
+def _second_moment(nu: Tensor, du: Tensor, total: float) -> Tensor:
+    moment = (nu[:, None] * du).T @ du / total
+    return moment + 1e-6 * moment.trace() * torch.eye(3, dtype=moment.dtype, device=moment.device)
 
 
 class _State:
@@ -218,6 +222,10 @@ class _State:
         du = u - u_mean
         cross = (px - nu[:, None] * x_mean).T @ du / total
         size = float(nu @ du.square().sum(1)) / total + 3 * float(nu @ self.spread) / total
+        if self.settings.model == "affine":
+            self.R = torch.linalg.solve(_second_moment(nu, du, total), cross.T).T
+            self.t = x_mean - self.R @ u_mean
+            return
         left, _, right = torch.linalg.svd(cross)
         flip = torch.ones(3, dtype=cross.dtype, device=cross.device)
         flip[2] = torch.linalg.det(left @ right)

@@ -18,8 +18,8 @@ class PointMotion:
 
     Points go moving to fixed: the other way than images are pulled. All tensors float64, mm.
     start: (4, 4) moving world to the frame the process lives in (world minus center). center: (3,).
-    bases: one a coherent group. weights: (r, 3) each; v = features @ weights. roots: (r, r) lower Cholesky factor of the
-    posterior precision of the weights. variance: sigma^2, mm^2.
+    bases: one a coherent group. weights: (r, 3) each; v = features @ weights. roots: (r, r) lower Cholesky factor of
+    the posterior precision of the weights. variance: sigma^2, mm^2.
     """
 
     start: Tensor
@@ -73,7 +73,9 @@ class PointMotion:
                 out[rows] = seen + basis.left_out(entered[rows], organs[rows], features)
         return out
 
-    def move(self, points: NDArray[np.float64], organs: NDArray[np.int64], *, chunk: int = 50_000) -> NDArray[np.float64]:
+    def move(
+        self, points: NDArray[np.float64], organs: NDArray[np.int64], *, chunk: int = 50_000
+    ) -> NDArray[np.float64]:
         """(n, 3) fixed world positions of moving world points; organs counted 0 to L - 1."""
         parts = [self._move(*self._tensors(points, organs, k, chunk)) for k in range(0, max(1, len(points)), chunk)]
         return np.asarray(torch.cat(parts).cpu().numpy())

@@ -1,0 +1,200 @@
+"""Point drift from start to finish: clouds, prior, starts, coarse to fine."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from valorlib.core.errors import InputError
+from valorlib.core.run import Run
+from valorlib.ops.gp_kernel import MotionPrior, coherent_groups
+from valorlib.ops.pivoted_cholesky import Basis, inducing_basis
+from valorlib.ops.point_drift import Drifted, DriftSettings, Level, drift, start_variance
+from valorlib.ops.point_motion import PointMotion
+from valorlib.ops.thinning import thin_evenly
+
+START_POINTS = 150
+
+
+@dataclass(frozen=True, eq=False)
+class Clouds:
+    """Both clouds: points (n, 3) mm, organs (n,) counted from 0; labels: of each organ, empty without labels."""
+
+    fixed: NDArray[np.float64]
+    fixed_organs: NDArray[np.int64]
+    moving: NDArray[np.float64]
+    moving_organs: NDArray[np.int64]
+    labels: tuple[int, ...]
+
+    def thinned(self, count: int) -> Clouds:
+        """At most about `count` points an organ in each cloud."""
+        x = thin_evenly(self.fixed, self.fixed_organs, count)
+        y = thin_evenly(self.moving, self.moving_organs, count)
+        return dataclasses.replace(
+            self,
+            fixed=self.fixed[x],
+            fixed_organs=self.fixed_organs[x],
+            moving=self.moving[y],
+            moving_organs=self.moving_organs[y],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How to run. transition: (L, L) P(fixed label | moving label). coarse_points, fine_loops: see the options.
+
+    gammas: reach of the first matches. tolerance, max_rank: of the low rank.
+    """
+
+    prior: MotionPrior
+    transition: Tensor
+    settings: DriftSettings
+    gamma: float
+    coarse_points: int
+    fine_loops: int
+    tolerance: float
+    max_rank: int
+    seed: int
+    device: str
+
+
+def level_of(clouds: Clouds, plan: Plan, motion: PointMotion, settings: DriftSettings) -> Level:
+    """The clouds as the loop wants them, in the frame of `motion`."""
+
+    def tensor(array: NDArray[np.generic]) -> Tensor:
+        return torch.as_tensor(array, device=plan.device)
+
+    return Level(
+        motion.enter(tensor(clouds.moving)),
+        tensor(clouds.moving_organs),
+        tensor(clouds.fixed) - motion.center,
+        tensor(clouds.fixed_organs),
+        plan.transition,
+        settings,
+    )
+
+
+def still_motion(clouds: Clouds, plan: Plan, start: NDArray[np.float64], bases: tuple[Basis, ...] = ()) -> PointMotion:
+    """The start alone: no displacement, unit similarity."""
+    like = plan.transition
+    return PointMotion(
+        start=like.new_tensor(start),
+        center=like.new_tensor(clouds.fixed.mean(0)),
+        bases=bases,
+        weights=tuple(like.new_zeros(len(b.points), 3) for b in bases),
+        roots=tuple(torch.eye(len(b.points), dtype=like.dtype, device=like.device) for b in bases),
+        scale=1.0,
+        rotation=torch.eye(3, dtype=like.dtype, device=like.device),
+        shift=like.new_zeros(3),
+        variance=1.0,
+        labels=clouds.labels,
+    )
+
+
+def build_bases(clouds: Clouds, plan: Plan, start: NDArray[np.float64]) -> tuple[Basis, ...]:
+    """Inducing points of each coherent group, in the frame after `start`."""
+    frame = still_motion(clouds, plan, start)
+    moving = frame.enter(torch.as_tensor(clouds.moving, device=plan.device))
+    organs = torch.as_tensor(clouds.moving_organs, device=plan.device)
+    generator = torch.Generator().manual_seed(plan.seed)
+    bases = []
+    for group in coherent_groups(plan.prior.coherence):
+        rows = torch.nonzero(torch.isin(organs, organs.new_tensor(group))).flatten()
+        if len(rows):
+            bases.append(
+                inducing_basis(
+                    moving[rows],
+                    organs[rows],
+                    plan.prior,
+                    tuple(group),
+                    tolerance=plan.tolerance,
+                    max_rank=plan.max_rank,
+                    generator=generator,
+                )
+            )
+    return tuple(bases)
+
+
+def memory_gb(clouds: Clouds, bases: tuple[Basis, ...]) -> float:
+    """Peak memory of the run, GB: features twice, the clouds and their leaves, one chunk of pairs, the libraries."""
+    features = sum(
+        np.count_nonzero(np.isin(clouds.moving_organs, basis.members)) * len(basis.points) for basis in bases
+    )
+    points = len(clouds.moving) + len(clouds.fixed)
+    return float(features * 8 * 3 + points * 1500 + 5e8) / 1e9
+
+
+def check_memory(clouds: Clouds, bases: tuple[Basis, ...], limit_gb: float) -> float:
+    """Raise InputError, before the start, when the run needs more than `limit_gb`; returns the need."""
+    need = memory_gb(clouds, bases)
+    if need > limit_gb:
+        raise InputError(
+            f"points: expected a run within {limit_gb:g} GB of memory, got {len(clouds.moving)} moving and "
+            f"{len(clouds.fixed)} fixed points that need {need:.1f} GB; thin the points or raise memory_limit_gb"
+        )
+    return need
+
+
+def best_start(clouds: Clouds, plan: Plan, candidates: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The candidate whose short run on few points has the highest evidence."""
+    if len(candidates) == 1:
+        return candidates[0]
+    few = clouds.thinned(START_POINTS)
+    rough = dataclasses.replace(plan, tolerance=max(plan.tolerance, 1e-2), gamma=max(plan.gamma, 0.3))
+    settings = dataclasses.replace(plan.settings, max_loops=20, min_loops=20)
+    scores = []
+    for start in candidates:
+        motion = still_motion(few, rough, start, build_bases(few, rough, start))
+        level = level_of(few, rough, motion, settings)
+        motion = dataclasses.replace(motion, variance=start_variance(level, rough.gamma))
+        scores.append(drift(level, motion, lambda loop, sigma: None).bounds[-1])
+    return candidates[int(np.argmax(scores))]
+
+
+def whole_body(clouds: Clouds, plan: Plan, start: NDArray[np.float64], model: str) -> NDArray[np.float64]:
+    """(4, 4) similarity, rigid or affine fit of the clouds without any displacement, from `start`."""
+    few = clouds.thinned(4 * START_POINTS)
+    settings = dataclasses.replace(plan.settings, model=model, max_loops=60, min_loops=20, epsilon_mm=0.01)
+    motion = still_motion(few, plan, start)
+    level = level_of(few, plan, motion, settings)
+    motion = dataclasses.replace(motion, variance=start_variance(level, max(plan.gamma, 0.2)))
+    return drift(level, motion, lambda loop, sigma: None).motion.similarity()
+
+
+def run_levels(
+    clouds: Clouds, plan: Plan, start: NDArray[np.float64], bases: tuple[Basis, ...], run: Run
+) -> tuple[Drifted, Clouds]:
+    """Coarse run to convergence, then a few loops with all points; also the clouds of the last level."""
+    coarse = plan.coarse_points * (1 if clouds.labels else 5)
+    levels = [clouds]
+    if 0 < coarse < max(_largest(clouds.fixed_organs), _largest(clouds.moving_organs)):
+        levels = [clouds.thinned(coarse), clouds]
+    motion = still_motion(clouds, plan, start, bases)
+    bounds: list[float] = []
+    sigmas: list[float] = []
+    for number, part in enumerate(levels):
+        settings = plan.settings
+        if number > 0:
+            settings = dataclasses.replace(settings, max_loops=plan.fine_loops, min_loops=plan.fine_loops)
+        level = level_of(part, plan, motion, settings)
+        if number == 0:
+            motion = dataclasses.replace(motion, variance=start_variance(level, plan.gamma))
+
+        def report(loop: int, sigma: float, *, number: int = number, most: int = settings.max_loops) -> None:
+            done = (number + (loop + 1) / most) / len(levels)
+            run.progress(done, f"{'Fine' if number else 'Matching'}, loop {loop + 1}: sigma {sigma:.2f} mm")
+
+        found = drift(level, motion, report)
+        motion = found.motion
+        bounds += found.bounds
+        sigmas += found.sigmas
+    return dataclasses.replace(found, bounds=tuple(bounds), sigmas=tuple(sigmas)), levels[-1]
+
+
+def _largest(organs: NDArray[np.int64]) -> int:
+    return int(np.bincount(organs).max())
