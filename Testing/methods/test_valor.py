@@ -144,7 +144,7 @@ def test_landmarks_pull_where_the_images_say_nothing():
     grid = pair.fixed.grid
     noise = [Image(rng.standard_normal(grid.shape).astype(np.float32) + 100, grid) for _ in range(2)]
     points = grid.center + rng.uniform(-15, 15, (12, 3))
-    marks = PointPair(PointCloud(points), PointCloud(points + (3.0, -2.0, 1.0)))
+    marks = PointPair(PointCloud(points), PointCloud(points + np.array([3.0, -2.0, 1.0])))
     options = dataclasses.replace(QUICK, landmark_weight=1.0, body_only=False)
     result = register(ImagePair(*noise, landmarks=marks), options, Run())
     left = np.linalg.norm(map_points(result.displacement, points) - marks.moving.points, axis=1)

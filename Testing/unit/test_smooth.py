@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter1d
 
-from valorlib.ops.smooth import along_axes, difference, gaussian, resize_matrices, transposed
+from valorlib.ops.smooth import along_axes, damp_divergence, difference, gaussian, resize_matrices, transposed
 from valorlib.ops.warp import resize
 
 
@@ -46,3 +46,13 @@ def test_differences_of_a_ramp_are_its_slopes():
     for found, slope in zip(difference(2 * k - 3 * j + i), (2, -3, 1), strict=True):
         assert found.eq(slope).all()
     assert difference(torch.zeros(1, 5, 6))[0].eq(0).all()
+
+
+def test_damping_takes_divergence_and_leaves_rotation():
+    k, j, i = torch.meshgrid(*(torch.linspace(-3, 3, 25),) * 3, indexing="ij")
+    bump = torch.exp(-(k**2 + j**2 + i**2))
+    source, curl = torch.stack([k, j, i]) * bump, torch.stack([torch.zeros_like(k), -i, j]) * bump
+    damped = damp_divergence(source + curl, (0.25, 0.25, 0.25), 0.5)
+    left = damped - curl
+    assert left.square().sum() < 0.6 * source.square().sum()
+    assert (damp_divergence(curl, (0.25, 0.25, 0.25), 0.5) - curl).abs().max() < 0.01 * curl.abs().max()

@@ -23,6 +23,11 @@ def outside(labels: LabelMap, margin_mm: float) -> LabelMap:
     return LabelMap((away > margin_mm).astype(np.int32), labels.grid)
 
 
+def inverted(labels: LabelMap) -> LabelMap:
+    """1 outside every label, 0 inside."""
+    return LabelMap((labels.array == 0).astype(np.int32), labels.grid)
+
+
 def indicator(labels: LabelMap) -> Image:
     """1 inside any label, 0 outside."""
     return Image((labels.array > 0).astype(np.float32), labels.grid)

@@ -131,3 +131,24 @@ def difference(x: Tensor) -> list[Tensor]:
         torch.sub(x.narrow(axis, n - 1, 1), x.narrow(axis, n - 2, 1), out=slope.narrow(axis, n - 1, 1))
         found.append(slope)
     return found
+
+
+def damp_divergence(u: Tensor, spacing: Sequence[float], sigma: float) -> Tensor:
+    """Field (3, K, J, I) whose divergence is smoothed as by a Gaussian of `sigma`, and whose curl is left alone.
+
+    Explicit steps of du/dt = grad div u: volume change is evened out while shear and rotation stay sharp.
+
+    Args:
+        u: components (k, j, i), in the unit of `spacing`.
+        spacing: of the grid along (k, j, i).
+        sigma: in the same unit; 0 does nothing.
+    """
+    smallest = min(s for s, n in zip(spacing, u.shape[1:], strict=True) if n > 1)
+    # Stable below 2 / 3 of the squared spacing with central differences along three axes.
+    count = int(np.ceil(sigma**2 / 2 / (0.5 * smallest**2)))
+    for _ in range(count):
+        slopes = [difference(u[a])[a].div_(s) for a, s in enumerate(spacing)]
+        divergence = slopes[0] + slopes[1] + slopes[2]
+        step = torch.stack([d.div_(s) for d, s in zip(difference(divergence), spacing, strict=True)])
+        u = u.add(step, alpha=sigma**2 / 2 / count)
+    return u

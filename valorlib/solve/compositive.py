@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from valorlib.core.grid import Grid
 from valorlib.core.run import Progress
 from valorlib.ops.measures import Measure
-from valorlib.ops.smooth import along_axes, difference, gaussian, resize_matrices, transposed
+from valorlib.ops.smooth import along_axes, damp_divergence, difference, gaussian, resize_matrices, transposed
 from valorlib.ops.warp import identity, sample
 from valorlib.solve.frame import Frame, sized, to_voxels
 from valorlib.solve.schedule import Level, Plateau
@@ -68,25 +69,42 @@ def clamp_length(v_mm: Tensor, longest_mm: float) -> Tensor:
     return v_mm * (longest_mm / length.clamp_min(longest_mm))
 
 
-def places_of(u_mm: Tensor, images: LevelImages) -> Tensor:
-    """(1, 3, K, J, I) voxel indices in the wide moving image for a dense field (3, K, J, I) of the level."""
-    at = to_voxels(u_mm, images.grid)[None]
-    margin = at.new_tensor(images.margin).view(1, 3, 1, 1, 1)
-    return at.add_(identity(at)).add_(margin)
+def pull_channels(channels: Tensor, u_mm: Tensor, images: LevelImages, *, padding: str = "border") -> Tensor:
+    """(C, K, J, I) channels of the wide moving image at x + u(x), u (3, K, J, I) dense on the level's grid.
+
+    The same as `ops.warp.sample`, with shift, scale and flip in one pass a component: half the time of a step.
+    """
+    grid, shape = images.grid, channels.shape[1:]
+    at = torch.empty_like(u_mm)
+    for axis, (n, wide, spacing) in enumerate(zip(grid.shape, shape, grid.spacing[::-1], strict=True)):
+        unit = 2.0 / max(wide - 1, 1)
+        base = (torch.arange(n, dtype=u_mm.dtype, device=u_mm.device) + images.margin[axis]) * unit - 1
+        view = [1, 1, 1]
+        view[axis] = n
+        # An axis of one voxel has no length: every place on it reads that voxel.
+        scale = unit / spacing if wide > 1 else 0.0
+        torch.add((base if wide > 1 else base * 0).view(view), u_mm[axis], alpha=scale, out=at[2 - axis])
+    places = at.movedim(0, -1)[None]
+    return F.grid_sample(channels[None], places, padding_mode=padding, align_corners=True)[0]
 
 
-def image_force(warped: Tensor, measures: Sequence[Measure], grid: Grid) -> tuple[float, Tensor]:
-    """Similarity of the channels (C, K, J, I) and the direction, (3, K, J, I), in which it rises per mm."""
-    value, force = 0.0, None
+def image_force(
+    warped: Tensor, measures: Sequence[Measure], grid: Grid, down: Sequence[Tensor | None]
+) -> tuple[float, Tensor]:
+    """Similarity of the channels (C, K, J, I) and the direction in which it rises per mm, on the field's grid.
+
+    down: matrices that take (1, K, J, I) to the field's grid.
+    """
+    value = 0.0
+    total: list[Tensor] = []
     for channel, measure in zip(warped, measures, strict=True):
         found = measure(channel)
         value += found.value
         slopes = difference(channel)
-        pulls = torch.stack([s.mul_(found.gradient).div_(h) for s, h in zip(slopes, grid.spacing[::-1], strict=True)])
-        force = pulls if force is None else force.add_(pulls)
-    if force is None:
-        force = warped.new_zeros(3, *grid.shape)
-    return value, force
+        pulls = [along_axes(slope.mul_(found.gradient)[None], down) for slope in slopes]
+        total = [a + b for a, b in zip(total, pulls, strict=True)] if total else pulls
+    per_mm = total[0].new_tensor(grid.spacing[::-1]).view(3, 1, 1, 1)
+    return value, torch.cat(total) / per_mm
 
 
 class Compositive:
@@ -119,18 +137,20 @@ class Compositive:
         at = identity(u[None])
         for step in range(level.iterations):
             progress(step / level.iterations, f"{level.image_mm:g} mm, step {step + 1}")
-            there = places_of(along_axes(u, up), images)
+            dense = along_axes(u, up)
             if images.moving_weight is not None and step % MASK_EVERY == 0:
-                seen = sample(images.moving_weight[None, None], there, padding="zeros")[0, 0]
+                seen = pull_channels(images.moving_weight[None], dense, images, padding="zeros")[0]
                 measures = images.make_measures(images.fixed_weight * (seen > 0.99))
-            value, force = image_force(sample(images.moving[None], there)[0], measures, images.grid)
+            warped = pull_channels(images.moving, dense, images)
+            value, force = image_force(warped, measures, images.grid, down)
             self.losses.append(-value)
             if plateau.reached(-value):
                 break
-            force = gaussian(along_axes(force, down), [level.gradient_mm / s for s in spacing])
+            force = gaussian(force, [level.gradient_mm / s for s in spacing])
             v = clamp_length(adam.step(force) * level.step_mm, level.step_mm)
             u = v + sample(u[None], at + to_voxels(v, field_grid)[None])[0]
             u = gaussian(u, [level.total_mm / s for s in spacing])
+            u = damp_divergence(u, spacing, level.volume_mm)
             for constrain in self.constraints:
                 u = constrain(u, field_grid)
         return u

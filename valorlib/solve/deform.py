@@ -16,6 +16,7 @@ from valorlib.core.run import Progress, part
 from valorlib.ops.boxes import Windows
 from valorlib.ops.lncc import LocalCorrelation
 from valorlib.ops.measures import Measure, SquaredDifference, Weighted
+from valorlib.ops.mind import mind_ssc
 from valorlib.solve.compositive import Compositive, Constraint, LevelImages
 from valorlib.solve.frame import Frame, pull_mask
 from valorlib.solve.schedule import Level
@@ -27,13 +28,16 @@ AfterLevel = Callable[[Tensor, Frame], None]
 class Matching:
     """What makes two images alike, and where to look.
 
-    squared: contrast may turn over. ssd_weight: added squared difference (same contrast only). floor: variance below
+    squared: contrast may turn over. ssd_weight: squared difference (same contrast only) beside lncc_weight times the
+    local correlation. mind: compare self-similarity descriptors in place of gray values. floor: variance below
     which a window counts as flat (images have a standard deviation of 1). fixed_mask, moving_mask: where images count.
     fixed_tumors, moving_tumors: confirmed masks that shall meet, with their weight.
     """
 
     squared: bool = False
     ssd_weight: float = 0.0
+    lncc_weight: float = 1.0
+    mind: bool = False
     floor: float = 1e-3
     fixed_mask: LabelMap | None = None
     moving_mask: LabelMap | None = None
@@ -115,34 +119,54 @@ def level_images(
     moved = frame.moving(moving, grid, device)
     weight = pull_mask(matching.fixed_mask, fixed.grid, grid, np.eye(4), device)
     seen = pull_mask(matching.moving_mask, moving.grid, wide, frame.start.matrix, device)
-    still, moved = _scaled("fixed", still, weight), _scaled("moving", moved, seen)
-    channels = [moved]
-    tumors: Tensor | None = None
+    if matching.mind:
+        still_channels, channels = list(_descriptors(still)), list(_descriptors(moved))
+    else:
+        still_channels, channels = [_scaled("fixed", still, weight)], [_scaled("moving", moved, seen)]
+    meet = matching.fixed_tumors is not None and matching.moving_tumors is not None
     if matching.fixed_tumors is not None and matching.moving_tumors is not None:
-        tumors = frame.fixed(matching.fixed_tumors, grid, device)
+        still_channels.append(frame.fixed(matching.fixed_tumors, grid, device))
         channels.append(frame.moving(matching.moving_tumors, grid, device))
     windows = windows_of(tuple(grid.shape), grid.spacing[::-1], level)
 
     def make(weights: Tensor) -> Sequence[Measure]:
-        local = LocalCorrelation(still, weights, windows, squared=matching.squared, floor=matching.floor)
-        parts: list[tuple[float, Measure]] = [(1.0, local)]
-        if matching.ssd_weight:
-            parts.append((matching.ssd_weight, SquaredDifference(still, weights)))
-        first: Measure = Weighted(parts) if len(parts) > 1 else local
-        if tumors is None:
-            return [first]
-        meet = SquaredDifference(tumors, torch.ones_like(tumors))
-        return [first, Weighted([(matching.tumor_weight, meet)])]
+        ones = torch.ones_like(weights)
+        found: list[Measure] = []
+        for n, channel in enumerate(still_channels):
+            if meet and n == len(still_channels) - 1:
+                found.append(Weighted([(matching.tumor_weight, SquaredDifference(channel, ones))]))
+            elif matching.mind:
+                found.append(SquaredDifference(channel, weights))
+            else:
+                found.append(_of_gray(channel, weights, windows, matching))
+        return found
 
     all_seen = bool((seen == 1).all())
     return LevelImages(grid, frame.margin(grid), torch.stack(channels), weight, None if all_seen else seen, make)
 
 
 def _scaled(name: str, values: Tensor, weight: Tensor) -> Tensor:
-    inside = values[weight > 0]
-    if inside.numel() < 8:
+    count = float(weight.sum())
+    if count < 8:
         raise InputError(f"{name}: expected voxels inside its mask and the common region, got next to none; check both")
-    spread = float(inside.std())
-    if not spread > 1e-6 * max(float(inside.abs().max()), 1e-20):
+    centered = values - (values * weight).sum() / count
+    spread = float(((centered.square() * weight).sum() / count).sqrt())
+    if not spread > 1e-6 * max(float(values.abs().max()), 1e-20):
         raise InputError(f"{name}: expected an image with contrast, got one value everywhere; choose another volume")
-    return (values - inside.mean()) / spread
+    return centered.div_(spread)
+
+
+def _of_gray(fixed: Tensor, weight: Tensor, windows: Windows, matching: Matching) -> Measure:
+    parts: list[tuple[float, Measure]] = []
+    if matching.lncc_weight:
+        local = LocalCorrelation(fixed, weight, windows, squared=matching.squared, floor=matching.floor)
+        parts.append((matching.lncc_weight, local))
+    if matching.ssd_weight:
+        parts.append((matching.ssd_weight, SquaredDifference(fixed, weight)))
+    return parts[0][1] if len(parts) == 1 and parts[0][0] == 1 else Weighted(parts)
+
+
+def _descriptors(image: Tensor) -> Tensor:
+    """(12, K, J, I) self-similarity context of (K, J, I)."""
+    found: Tensor = mind_ssc(image[None, None], radius=1, step=2)[0]
+    return found

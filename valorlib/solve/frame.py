@@ -110,13 +110,40 @@ def places(grid: Grid, onto: Grid, matrix: NDArray[np.float64], like: Tensor) ->
 
 def pull(image: Image, onto: Grid, matrix: NDArray[np.float64], device: str = "cpu") -> Tensor:
     """(K, J, I) values of an image at the voxels of `onto` moved by `matrix`; smoothed where `onto` is coarser."""
-    values = torch.tensor(image.array, device=device)[None]
     turn = np.abs(np.asarray(image.grid.direction).T @ matrix[:3, :3] @ np.asarray(onto.direction))
     wanted = turn @ np.asarray(onto.spacing) / turn.sum(1)  # spacing of onto along the image's own axes
-    ratio = wanted / np.asarray(image.grid.spacing)
-    sigma = [0.45 * float(np.sqrt(max(r * r - 1, 0.0))) for r in ratio][::-1]
-    values = gaussian(values, sigma)
-    return sample(values[None], places(image.grid, onto, matrix, values))[0, 0]
+    values, grid = _halved(torch.from_numpy(image.array).to(device)[None], image.grid, wanted)
+    ratio = wanted / np.asarray(grid.spacing)
+    values = gaussian(values, [0.45 * float(np.sqrt(max(r * r - 1, 0.0))) for r in ratio][::-1])
+    straight = _straight(grid, onto, matrix)
+    if straight is not None:
+        rows = [torch.from_numpy(_linear(at, n)).to(device) for at, n in zip(straight, grid.shape, strict=True)]
+        return along_axes(values, rows)[0]
+    return sample(values[None], places(grid, onto, matrix, values))[0, 0]
+
+
+def _halved(values: Tensor, grid: Grid, wanted: NDArray[np.float64]) -> tuple[Tensor, Grid]:
+    """Means of pairs of voxels along axes that are at least twice as fine as wanted, as often as that holds."""
+    for axis in range(3):
+        while wanted[axis] / grid.spacing[axis] >= 2 and grid.size[axis] >= 4:
+            dim, half = 3 - axis, grid.size[axis] // 2
+            even, odd = (values[(slice(None),) * dim + (slice(first, 2 * half, 2),)] for first in (0, 1))
+            values = 0.5 * (even + odd)
+            stop = list(grid.size)
+            stop[axis] = 2 * half
+            spacing = list(grid.spacing)
+            spacing[axis] *= 2
+            grid = grid.cropped((0, 0, 0), stop).resampled(spacing)
+    return values, grid
+
+
+def _straight(grid: Grid, onto: Grid, matrix: NDArray[np.float64]) -> list[NDArray[np.float64]] | None:
+    """Voxel indices of `grid` along (k, j, i) for the rows of `onto`, when both have the same axes; else None."""
+    step = np.linalg.inv(grid.matrix) @ matrix @ onto.matrix
+    diagonal = np.diag(np.diag(step[:3, :3]))
+    if not np.allclose(step[:3, :3], diagonal, atol=1e-9):
+        return None
+    return [np.clip(step[a, 3] + step[a, a] * np.arange(onto.size[a]), 0, grid.size[a] - 1) for a in (2, 1, 0)]
 
 
 def pull_mask(
@@ -139,6 +166,12 @@ def pull_mask(
 def sized(u_mm: Tensor, shape: Sequence[int]) -> Tensor:
     """u_mm at another resolution over the same box; linear."""
     return along_axes(u_mm, resize_matrices(u_mm, u_mm.shape[1:], shape))
+
+
+def joined(inside: DisplacementField, outside: DisplacementField, region: LabelMap) -> DisplacementField:
+    """One field from two: `inside` where the region (on the same grid) is set, `outside` elsewhere."""
+    array = np.where(region.array[..., None] > 0, inside.array, outside.array)
+    return DisplacementField(array, inside.grid)
 
 
 def to_voxels(u_mm: Tensor, grid: Grid) -> Tensor:

@@ -18,6 +18,7 @@ from valorlib.solve.frame import Frame
 from valorlib.solve.schedule import Level
 
 INVERSE_MM = 2.0
+GOOD_MEAN_MM, GOOD_MAX_MM = 0.05, 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,37 +73,41 @@ def outcome(u_mm: Tensor, frame: Frame, fixed: Grid, moving: Grid) -> Outcome:
         fixed: grid of the fixed image.
         moving: grid of the moving image.
     """
-    displacement = frame.displacement(u_mm, fixed)
+    return outcome_of(frame.displacement(u_mm, fixed), moving)
+
+
+def outcome_of(displacement: DisplacementField, moving: Grid) -> Outcome:
+    """The same from a displacement that is there already."""
     inverse, mean_mm, max_mm = inverse_on(displacement, moving)
     determinant = jacobian_determinant(displacement).array
     log = np.log(np.maximum(determinant, 1e-3))
-    return Outcome(
-        displacement,
-        inverse,
-        mean_mm,
-        max_mm,
-        int((determinant <= 0).sum()),
-        float(log.std()),
-        float(determinant.min()),
-    )
+    folds = int((determinant <= 0).sum())
+    return Outcome(displacement, inverse, mean_mm, max_mm, folds, float(log.std()), float(determinant.min()))
 
 
 def inverse_on(displacement: DisplacementField, moving: Grid) -> tuple[DisplacementField, float, float]:
     """Inverse on the moving grid, and mean and largest length of x + u + v(x + u), mm.
 
-    The field is iterated to tolerance on grids of about 2 mm, where it is smooth, and then taken to the moving grid.
+    The field is iterated to tolerance on grids of about 2 mm; where that is too coarse for it, on its own grid.
     """
-    fixed_coarse, moving_coarse = _coarse(displacement.grid), _coarse(moving)
-    coarse, _ = invert_field(to_displacement(displacement, fixed_coarse), moving_coarse)
+    coarse, _ = invert_field(to_displacement(displacement, _coarse(displacement.grid)), _coarse(moving))
     inverse = to_displacement(coarse, moving)
-    points = fixed_coarse.points()[::2, ::2, ::2].reshape(-1, 3)
+    mean_mm, max_mm = residual_mm(displacement, inverse)
+    if mean_mm > GOOD_MEAN_MM or max_mm > GOOD_MAX_MM:
+        inverse, _ = invert_field(displacement, moving)
+        mean_mm, max_mm = residual_mm(displacement, inverse)
+    return inverse, mean_mm, max_mm
+
+
+def residual_mm(displacement: DisplacementField, inverse: DisplacementField) -> tuple[float, float]:
+    """Mean and largest length of x + u + v(x + u), at points some 4 mm apart whose images lie in the inverse's grid."""
+    points = _coarse(displacement.grid).points()[::2, ::2, ::2].reshape(-1, 3)
     there = map_points(displacement, points)
-    inside = moving.contains(there)
+    inside = inverse.grid.contains(there)
     if not inside.any():
-        return inverse, 0.0, 0.0
-    back = map_points(inverse, there[inside])
-    length = np.linalg.norm(back - points[inside], axis=1)
-    return inverse, float(length.mean()), float(length.max())
+        return 0.0, 0.0
+    length = np.linalg.norm(map_points(inverse, there[inside]) - points[inside], axis=1)
+    return float(length.mean()), float(length.max())
 
 
 def _coarse(grid: Grid) -> Grid:

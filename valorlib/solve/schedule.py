@@ -10,8 +10,9 @@ class Level:
     """One resolution.
 
     image_mm: voxels of the working images. iterations: at most. field_mm: voxels of the field. step_mm: most that one
-    step moves a point. gradient_mm, total_mm: Gaussian smoothing of the force and of the whole field (compositive
-    engine). window_mm: reach of the similarity's windows. stride: 1 or 2, see `ops.boxes.Windows`.
+    step moves a point. Compositive engine: gradient_mm, total_mm, volume_mm: Gaussian smoothing of the force, of the
+    whole field, and of its volume change alone. window_mm: reach of the similarity's windows. stride: 1 or 2, see
+    `ops.boxes.Windows`.
     """
 
     image_mm: float
@@ -20,6 +21,7 @@ class Level:
     step_mm: float
     gradient_mm: float = 0.0
     total_mm: float = 0.0
+    volume_mm: float = 0.0
     window_mm: float = 4.0
     stride: int = 1
 

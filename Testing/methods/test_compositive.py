@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from valorlib.core.errors import Cancelled, InputError
+from valorlib.core.grid import Grid
+from valorlib.core.images import Image, LabelMap
+from valorlib.core.inputs import ImagePair
+from valorlib.core.run import Run
+from valorlib.demo import make_pair
+from valorlib.methods.compositive import METHOD, PRESETS, CompositiveOptions, register
+from valorlib.ops.lungs import lung_mask
+from valorlib.ops.transforms import map_points
+
+QUICK = PRESETS["quick"]
+
+
+@cache
+def case():
+    return make_pair(4, size="small", lesions=0)
+
+
+def errors_mm(result):
+    there = map_points(result.displacement, case().landmarks.fixed.points)
+    return np.linalg.norm(there - case().landmarks.moving.points, axis=1)
+
+
+@pytest.mark.parametrize(("preset", "limit_mm"), [("default", 0.8), ("brain_mr_bias", 0.8), ("multimodal", 1.6)])
+def test_landmarks_meet_and_nothing_folds(preset, limit_mm):
+    result = register(case().pair, PRESETS[preset], Run())
+    assert case().start_error_mm > 3
+    assert errors_mm(result).mean() < limit_mm
+    assert result.record["folds"] == 0
+    assert result.record["inverse_residual_mean_mm"] < 0.1
+
+
+def test_inverted_contrast_needs_and_gets_squared_correlation():
+    pair = case().pair
+    inverted = dataclasses.replace(pair, moving=Image(pair.moving.array.max() - pair.moving.array, pair.moving.grid))
+    options = dataclasses.replace(PRESETS["default"], similarity="lncc_squared", look="body")
+    assert errors_mm(register(inverted, options, Run())).mean() < 1.0
+
+
+def test_damped_volume_change_gives_a_gentler_field():
+    plain = dataclasses.replace(PRESETS["default"], smooth_mm=(3.0, 1.4, 1.0))
+    damped = dataclasses.replace(plain, volume_mm=(4.0, 4.0, 4.0))
+    found = [register(case().pair, options, Run()) for options in (plain, damped)]
+    assert found[1].record["sd_log_jacobian"] < 0.85 * found[0].record["sd_log_jacobian"]
+    assert errors_mm(found[1]).mean() < 0.8
+
+
+def test_same_answer_twice_and_with_two_threads():
+    before = torch.get_num_threads()
+    try:
+        answers = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            answers.append(register(case().pair, QUICK, Run()).displacement.array)
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(*answers)
+
+
+@pytest.mark.parametrize("stop", [0.05, 0.5, 0.89])
+def test_cancel_ends_the_run(stop):
+    def progress(fraction, message):
+        if fraction >= stop:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        register(case().pair, QUICK, Run(progress=progress))
+
+
+def test_progress_rises_to_one():
+    seen = []
+    register(case().pair, QUICK, Run(progress=lambda fraction, message: seen.append(fraction)))
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+
+
+def chest(shift_mm=0.0):
+    """A block of tissue with two textured lungs that slid along k, while the wall stayed."""
+    grid = Grid((48, 40, 40), (3.0, 3.0, 3.0), (-70.0, 20.0, 5.0))
+    rng = np.random.default_rng(5)
+    k, j, i = np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij")
+    body = np.where((j > 3) & (j < 36) & (i > 3) & (i < 44), 40.0, -1000.0)
+    noise = rng.standard_normal((60, 40, 48))
+    texture = gaussian_filter(noise, 1.6)
+    texture *= 120 / texture.std()
+    wall = gaussian_filter(rng.standard_normal(grid.shape), 1.6)
+    body += np.where(body > -500, 50 * wall / wall.std(), 0)
+    inside = (j > 9) & (j < 30) & (np.abs(np.abs(i - 23.5) - 11) < 7) & (k > 3) & (k < 36)
+    step = round(shift_mm / 3.0)
+    body[inside] = -750 + texture[10 - step : 50 - step][inside]
+    return Image(body.astype(np.float32), grid), inside
+
+
+def test_lungs_are_found_in_a_chest():
+    image, inside = chest()
+    found = lung_mask(image).array > 0
+    assert 2 * (found & inside).sum() / (found.sum() + inside.sum()) > 0.9
+
+
+def test_no_lungs_is_said_in_a_sentence():
+    with pytest.raises(InputError, match="lungs"):
+        lung_mask(Image(np.full((20, 20, 20), 40, np.float32), Grid((20, 20, 20), (5.0, 5.0, 5.0))))
+
+
+def test_sliding_lungs_move_and_the_wall_stays():
+    (fixed, inside), (moving, _) = chest(), chest(9.0)
+    sliding = register(ImagePair(fixed, moving), PRESETS["lung_ct_sliding"], Run())
+    along = sliding.displacement.array[..., 2]
+    core = inside.copy()
+    core[:9] = core[-9:] = False
+    assert np.median(along[core]) == pytest.approx(9.0, abs=1.0)
+    wall = (fixed.array > -300) & (np.indices(inside.shape)[1] > 32)
+    assert np.abs(along[wall]).mean() < 1.0
+
+
+def test_a_masked_out_change_does_not_pull():
+    pair = case().pair
+    center = pair.moving.grid.center
+    ball = np.linalg.norm(pair.moving.grid.points() - center, axis=-1) < 9
+    array = pair.moving.array.copy()
+    array[ball] = array.max()
+    labels = LabelMap(ball.astype(np.int32), pair.moving.grid)
+    options = dataclasses.replace(PRESETS["default"], ignore_mm=5.0)
+    changed = dataclasses.replace(pair, moving=Image(array, pair.moving.grid), moving_labels=labels)
+    result, clean = register(changed, options, Run()), register(pair, PRESETS["default"], Run())
+    assert errors_mm(result).mean() < errors_mm(clean).mean() + 0.3
+
+
+def test_each_tuple_needs_one_number_a_level():
+    with pytest.raises(InputError, match="one number per level"):
+        CompositiveOptions(levels_mm=(2.0,))
+
+
+def test_every_preset_has_a_reason():
+    assert set(METHOD.reasons) == set(METHOD.presets)
