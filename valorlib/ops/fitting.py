@@ -35,7 +35,8 @@ def ball(
 def distance_to(shape: Sequence[int], center: Sequence[float], spacing: Sequence[float]) -> NDArray[np.float32]:
     """(K, J, I) mm from the voxel position `center` (k, j, i)."""
     axes = [((np.arange(n) - c) * s) ** 2 for n, c, s in zip(shape, center, spacing, strict=True)]
-    return np.sqrt(axes[0][:, None, None] + axes[1][None, :, None] + axes[2][None, None, :]).astype(np.float32)
+    squares = axes[0][:, None, None] + axes[1][None, :, None] + axes[2][None, None, :]
+    return np.asarray(np.sqrt(squares), dtype=np.float32)
 
 
 def smoothed(array: NDArray[np.float32], sigma_mm: float, spacing: Sequence[float]) -> NDArray[np.float32]:
@@ -56,7 +57,7 @@ def snap(
 def border_step(feature: NDArray[np.float32], spacing: Sequence[float]) -> NDArray[np.float32]:
     """(K, J, I) length of the feature's slope, per mm."""
     slopes = [np.gradient(feature, s, axis=a) for a, s in enumerate(spacing) if feature.shape[a] > 1]
-    return np.sqrt(sum(slope**2 for slope in slopes)).astype(np.float32)
+    return np.asarray(np.sqrt(sum(slope**2 for slope in slopes)), dtype=np.float32)
 
 
 def connected(mask: NDArray[np.bool_], marker: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -79,7 +80,7 @@ def compactness(mask: NDArray[np.bool_]) -> float:
     volume, surface = float(mask.sum()), max(float(border_of(mask).sum()), 1.0)
     if mask.shape[0] == 1:
         return 3.545 * float(np.sqrt(volume)) / surface
-    return 4.836 * volume ** (2.0 / 3.0) / surface
+    return float(4.836 * volume ** (2.0 / 3.0) / surface)
 
 
 def grow(
@@ -91,7 +92,7 @@ def grow(
     largest_mm3: float = np.inf,
     steps: int = 24,
 ) -> Growth:
-    """Lower a threshold from the marker's intensity and keep the level with the sharpest border, branching shapes counting less.
+    """Lower a threshold from the marker's intensity and keep the level with the sharpest border; branches count less.
 
     Args:
         feature: (K, J, I), high in the lesion, smoothed a little.

@@ -23,8 +23,8 @@ def edge_intensity_slowness(
 ) -> NDArray[np.float32]:
     """Cost of one mm of way at each voxel: `floor` within the lesion, rising at edges and foreign intensities.
 
-    With sigma = half the contrast, f = floor + edge_weight |grad I| mm / sigma + (1 - edge_weight) ((I - inside)/sigma)^2,
-    so that one full edge costs about as much as one mm of background, whatever the image's unit.
+    With sigma = half the contrast, f = floor + edge_weight |grad I| mm / sigma
+    + (1 - edge_weight) ((I - inside) / sigma)^2, so that one full edge costs about as much as one mm of background, whatever the image's unit.
 
     Args:
         image: (K, J, I), smoothed a little.
@@ -35,7 +35,8 @@ def edge_intensity_slowness(
         edge_weight: 0 (intensity alone) to 1 (edges alone).
 
     Source: Roberts, Chen and Irion, A convex geodesic selective model, J. Math. Imaging Vis. 61, 2019,
-    10.1007/s10851-018-0857-2. Differs: scaled by the measured contrast instead of a fixed factor, and an intensity term.
+    10.1007/s10851-018-0857-2. Differs: scaled by the measured contrast, not a fixed factor; an
+    intensity term.
     """
     sigma = max(abs(inside - outside) / 2, 1e-6)
     slopes = [np.gradient(image, step, axis=axis) for axis, step in enumerate(spacing_mm) if image.shape[axis] > 1]
@@ -69,11 +70,11 @@ def geodesic_distance(
     speed = sitk.GetImageFromArray(speed_array[0] if flat else speed_array)
     speed.SetSpacing([float(s) for s in spacing_mm[::-1]][: speed.GetDimension()])
     march = sitk.FastMarchingImageFilter()
-    # ITK starts at the trial points and needs none whose neighbors are all sources: the border of the markers is enough.
+    # ITK needs no trial point whose neighbors are all sources: the border of the markers is enough.
     border = sources & ~ndimage.binary_erosion(sources, border_value=0)
     march.SetTrialPoints([[int(v) for v in index[::-1][: speed.GetDimension()]] for index in np.argwhere(border)])
     march.SetStoppingValue(float(limit_mm))
     times = sitk.GetArrayFromImage(march.Execute(speed))
     distance = np.minimum(times[None] if flat else times, limit_mm)
     distance[sources] = 0.0
-    return distance.astype(np.float32)
+    return np.asarray(distance, dtype=np.float32)

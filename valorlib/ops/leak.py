@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import ndimage
 
-from valorlib.ops.fitting import border_of, compactness, smoothed
+from valorlib.ops.fitting import border_of, compactness, connected, smoothed
 from valorlib.ops.lesion import Lesion, LesionSettings, Mask, Scene, find_lesion
+
+LARGE_MM3 = 8000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,11 @@ def judge(scene: Scene, lesion: Lesion, settings: LesionSettings) -> Alarm:
         reasons.append(
             "the mask reaches the border of the region; it may have leaked. Drag its extent or paint it out."
         )
-    if signs["agreement"] < 0.8:
+    if signs["satellites"] > 0.25:
+        reasons.append("more tissue of the same brightness lies close by; click it too, or choose the form non_mass.")
+    if signs["volume"] > LARGE_MM3 and signs["compactness"] < 0.75:
+        reasons.append("the mask is large and branches; it may have leaked. Drag its extent or click the background.")
+    if signs["agreement"] < 0.86:
         reasons.append("small changes of the settings change the mask a lot; check its border.")
     if signs["weak_border"] > 0.35:
         reasons.append("a large part of the border has little contrast; check it, or drag the tumor's extent.")
@@ -65,9 +72,21 @@ def _signs(scene: Scene, lesion: Lesion, settings: LesionSettings) -> dict[str, 
         "weak_border": float(np.mean(steps < 0.35 * np.percentile(steps, 75))) if len(steps) else 1.0,
         "border_to_noise": middle / lesion.noise,
         "growth": dice(lesion.mask, lesion.growth.mask),
+        "satellites": _satellites(lesion),
         "compactness": compactness(lesion.mask),
         "volume": float(lesion.mask.sum() * np.prod(lesion.region.spacing)),
     }
+
+
+def _satellites(lesion: Lesion) -> float:
+    """Volume, in parts of the tumor's, of other pieces as bright as the tumor whose nearest voxel is within 5 mm."""
+    core = lesion.feature[lesion.mask]
+    if not core.size:
+        return 0.0
+    level = (float(np.median(core)) + lesion.growth.threshold) / 2
+    others = (lesion.feature >= level) & ~ndimage.binary_dilation(lesion.mask, iterations=1)
+    near = ndimage.distance_transform_edt(~lesion.mask, sampling=lesion.region.spacing) <= 5.0
+    return float(connected(others, others & near).sum() / core.size)
 
 
 def _border_steps(lesion: Lesion) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
@@ -87,4 +106,3 @@ def _border_steps(lesion: Lesion) -> np.ndarray[tuple[int], np.dtype[np.float32]
         at = np.clip(np.round(border + sign * way / np.asarray(spacing)).astype(int), 0, limit)
         values.append(lesion.feature[tuple(at.T)])
     return np.asarray(values[0] - values[1], dtype=np.float32)
-

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from valorlib.ops.fitting import Growth, ball, connected, distance_to, grow, smoothed, snap
+from valorlib.ops.fitting import Growth, ball, border_step, connected, distance_to, grow, smoothed, snap
 from valorlib.ops.geodesic import edge_intensity_slowness, geodesic_distance
 from valorlib.ops.region import Region
 from valorlib.ops.selective_model import edge_map, minimize
@@ -53,7 +53,9 @@ class Lesion:
     """A tumor in its region.
 
     mask: (K, J, I). probability: (K, J, I), 0 to 1. feature: (K, J, I), high in the tumor. marker: the clicked voxels.
-    contrast: step of the feature at the border, in units of the region's noise. direction: bright, dark, band, combined.
+    contrast: step of the feature at the border, in parts of the region's noise. direction: bright, dark, band or
+    combined.
+    growth: the first region; grown: it and the mask together.
     """
 
     region: Region
@@ -65,6 +67,7 @@ class Lesion:
     noise: float
     direction: str
     growth: Growth
+    grown: Mask
 
     @property
     def touches_border(self) -> bool:
@@ -106,19 +109,54 @@ def noise_of(feature: Field) -> float:
 
 
 def find_lesion(scene: Scene, settings: LesionSettings) -> Lesion:
-    """Grow from the marker to the sharpest level, then let the convex model settle the border."""
-    feature, marker, growth, direction = _start(scene, settings)
+    """Grow from the marker to the sharpest level, then let the convex model settle the border.
+
+    Background clicks that the first result swallows cut it where the ways from both kinds of clicks meet, and the
+    tumor grows again within its part; the others change nothing.
+    """
+    nothing = np.zeros(scene.region.array.shape, dtype=bool)
+    lesion = _fit(scene, settings, nothing)
+    swallowed = [place for place in scene.others if lesion.grown[tuple(place)]]
+    if not swallowed:
+        return lesion
+    enemy = _balls(scene, np.asarray(swallowed), settings.background_mm) & ~lesion.marker
+    lost = _lost_ground(lesion, enemy)
+    again = _fit(scene, settings, lost)
+    cut = connected(lesion.mask & ~lost, lesion.marker)
+    # A part without any inner contrast shrinks to the marker when it grows again; then the cut alone stands.
+    if again.mask.sum() < 0.3 * cut.sum():
+        again = dataclasses.replace(
+            again, mask=cut, probability=np.where(cut, lesion.probability, 0).astype(np.float32)
+        )
+    return again
+
+
+def _lost_ground(lesion: Lesion, enemy: Mask) -> Mask:
+    """Where the way from the background clicks is shorter than that from the tumor's clicks.
+
+    A mm costs more at edges and in narrow places of the first result, so the two meet at necks and borders.
+    """
+    spacing, mask = lesion.region.spacing, lesion.grown
+    width = ndimage.distance_transform_edt(mask, sampling=spacing)
+    edges = border_step(lesion.feature, spacing)
+    cost = 0.1 + edges / max(float(np.percentile(edges[mask], 90)), 1e-6) + 1.0 / (width + 1.0)
+    ours = geodesic_distance(cost.astype(np.float32), lesion.marker, spacing, limit_mm=200.0)
+    theirs = geodesic_distance(cost.astype(np.float32), enemy, spacing, limit_mm=200.0)
+    return np.asarray(theirs < ours)
+
+
+def _fit(scene: Scene, settings: LesionSettings, sure_outside: Mask) -> Lesion:
+    feature, marker, growth, direction = _start(scene, settings, sure_outside)
     mask, middle = growth.mask, None
     if settings.extent_mm > 0:
         middle = _middle(scene, settings)
         mask = ball(mask.shape, middle.tolist(), settings.extent_mm, scene.region.spacing)
     theta = mask.astype(np.float32)
-    sure_outside = _balls(scene, scene.others, settings.background_mm)
     for _ in range(max(1, settings.passes)):
         cost, weight = _model(scene, feature, marker, mask, growth, settings, middle)
         # The border may move by a few mm a pass: a wrong local mean must not flood the region.
         far = ndimage.distance_transform_edt(~mask, sampling=scene.region.spacing) > LARGEST_STEP_MM
-        cost = np.where(sure_outside | far, np.float32(4.0), cost)
+        cost = np.where(sure_outside & ~marker | far, np.float32(4.0), cost)
         box = _box(~far)
         theta = np.zeros_like(theta)
         theta[box] = minimize(cost[box], weight[box], start=mask[box].astype(np.float32))
@@ -127,7 +165,8 @@ def find_lesion(scene: Scene, settings: LesionSettings) -> Lesion:
             middle = np.argwhere(mask).mean(0)
     noise = noise_of(feature)
     theta = np.where(mask, theta, np.minimum(theta, np.float32(0.499)))
-    return Lesion(scene.region, mask, theta, feature, marker, growth.contrast / noise, noise, direction, growth)
+    grown = growth.mask | mask
+    return Lesion(scene.region, mask, theta, feature, marker, growth.contrast / noise, noise, direction, growth, grown)
 
 
 def _box(mask: Mask) -> tuple[slice, slice, slice]:
@@ -139,25 +178,21 @@ def _box(mask: Mask) -> tuple[slice, slice, slice]:
     return sides[0], sides[1], sides[2]
 
 
-def _start(scene: Scene, settings: LesionSettings) -> tuple[Field, Mask, Growth, str]:
+def _start(scene: Scene, settings: LesionSettings, sure_outside: Mask) -> tuple[Field, Mask, Growth, str]:
     """The feature, the snapped marker and the first region of the direction of contrast that grows best."""
     names = [settings.contrast] if settings.contrast != "auto" else ["bright", "dark"]
     if len(scene.channels) > 1:
         names = ["combined"]
     limit = 4.0 / 3.0 * np.pi * (1.15 * settings.extent_mm) ** 3 if settings.extent_mm > 0 else 20000.0
-    best: tuple[float, Field, Mask, Growth, str] | None = None
+    found: list[tuple[float, Field, Mask, Growth, str]] = []
     for name in names:
         feature, marker = _feature(scene, name, settings)
-        reach = _reach(scene, settings)
+        reach = _reach(scene, settings) & (~sure_outside | marker)
         growth = grow(np.where(reach, feature, feature.min()), marker, scene.region.spacing, largest_mm3=limit)
         size = growth.mask.sum() * np.prod(scene.region.spacing)
         quality = growth.contrast * (1.0 if size <= limit else 0.1) * (1.0 if name != "dark" else 0.6)
-        if best is None or quality > best[0]:
-            best = (quality, feature, marker, growth, name)
-    chosen = best
-    if chosen is None:  # names is never empty
-        raise ValueError("no direction of contrast")
-    return chosen[1:]
+        found.append((quality, feature, marker, growth, name))
+    return max(found, key=lambda one: one[0])[1:]
 
 
 def _reach(scene: Scene, settings: LesionSettings) -> Mask:
@@ -218,7 +253,13 @@ def _local_mean(values: Field, where: Mask, sigma_mm: float, spacing: tuple[floa
 
 
 def _model(
-    scene: Scene, feature: Field, marker: Mask, mask: Mask, growth: Growth, settings: LesionSettings, middle: NDArray[np.float64] | None
+    scene: Scene,
+    feature: Field,
+    marker: Mask,
+    mask: Mask,
+    growth: Growth,
+    settings: LesionSettings,
+    middle: NDArray[np.float64] | None,
 ) -> tuple[Field, Field]:
     """Fitting term and border price of the convex model, from the intensities in and around the current mask."""
     spacing = scene.region.spacing

@@ -105,7 +105,9 @@ def correct_bias(image: Image, mask: LabelMap | None = None, *, working_mm: floa
         raise InputError("mask: expected voxels to estimate the shading from, got none")
     mask_sitk = sitk.GetImageFromArray(inside.astype(np.uint8))
     mask_sitk.CopyInformation(full)
-    shrink = [max(1, min(round(working_mm / s), n // 8)) for s, n in zip(image.grid.spacing, image.grid.size)]
+    shrink = [
+        max(1, min(round(working_mm / s), n // 8)) for s, n in zip(image.grid.spacing, image.grid.size, strict=True)
+    ]
     n4 = sitk.N4BiasFieldCorrectionImageFilter()
     n4.SetMaximumNumberOfIterations([iterations] * 3)
     n4.SetNumberOfThreads(1)

@@ -1,4 +1,4 @@
-"""Tumors from clicks: the region around each click, a convex selective model in it, and how far to trust the outcome."""
+"""Tumors from clicks: a region around each click, a convex selective model in it, and how far to trust the outcome."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from valorlib.core.results import LabelResult
 from valorlib.core.run import Run, part
 from valorlib.ops.leak import Alarm, judge
 from valorlib.ops.lesion import Lesion, LesionSettings, find_lesion, finish, prepare_scene
-from valorlib.ops.region import Region, cut_region, onto_grid, paste_region
+from valorlib.ops.region import Region, cut_region, paste_region
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,5 +265,3 @@ def _merge(previous: LabelResult, new: LabelResult, seeds: Seeds) -> LabelResult
         probability = Image(np.where(keep, previous.probability.array, probability.array), new.labels.grid)
     record = {"tumors": {**kept, **new.record["tumors"]}}
     return LabelResult(LabelMap(labels, new.labels.grid, names), probability, new.warnings, record)
-
-
