@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
@@ -20,6 +21,7 @@ from valorlib.metrics.dose import check_dose, dose_at
 from valorlib.metrics.dvh import Dvh, DvhBand, MetricValue, dvh_band, metric_values
 from valorlib.metrics.folding import FoldSummary, fold_summary
 from valorlib.metrics.landmarks import LandmarkErrors, landmark_errors
+from valorlib.metrics.qa import Goal, GoalResult, judge_goals
 from valorlib.metrics.solids import StructurePoints, sample_labels
 from valorlib.ops.jacobian import jacobian_determinant, log_of
 from valorlib.ops.resample import resample_dose
@@ -54,6 +56,7 @@ class ViewerOutcome:
 
     field: the transform on the fixed grid. jacobian, log_jacobian: its volume factor. uncertainty: the expected error.
     dose_*: on a grid of the fixed space, Gy. bands: DVH of each structure with percentiles over the samples.
+    goals: dose goals with the share of samples that meet each.
     """
 
     field: DisplacementField
@@ -68,6 +71,7 @@ class ViewerOutcome:
     bands: tuple[DvhBand, ...] = ()
     metrics: tuple[MetricValue, ...] = ()
     landmarks: LandmarkErrors | None = None
+    goals: tuple[GoalResult, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -86,7 +90,14 @@ def grid_of(inputs: ViewerInputs) -> Grid:
     raise InputError("fixed: expected an image to lay the maps on, got none; choose the fixed volume")
 
 
-def compute(inputs: ViewerInputs, options: DirUncertaintyOptions, run: Run, *, samples: int = 100) -> ViewerOutcome:
+def compute(
+    inputs: ViewerInputs,
+    options: DirUncertaintyOptions,
+    run: Run,
+    *,
+    samples: int = 100,
+    goals: Sequence[Goal] = (),
+) -> ViewerOutcome:
     """All that the viewer shows.
 
     Args:
@@ -94,6 +105,7 @@ def compute(inputs: ViewerInputs, options: DirUncertaintyOptions, run: Run, *, s
         options: of the uncertainty.
         run: seed and progress.
         samples: transforms drawn for the dose.
+        goals: dose goals to judge; need dose and structures.
     """
     grid = grid_of(inputs)
     run.progress(0.0, "Volume change")
@@ -107,9 +119,10 @@ def compute(inputs: ViewerInputs, options: DirUncertaintyOptions, run: Run, *, s
     dose: dict[str, Any] = {}
     if inputs.dose is not None:
         warnings += check_dose(inputs.dose)
-        dose = _dose(
-            inputs, inputs.dose, grid, found, Run(seed=run.seed, progress=part(run.progress, 0.7, 1.0)), samples
-        )
+        step = Run(seed=run.seed, progress=part(run.progress, 0.7, 1.0))
+        dose = _dose(inputs, inputs.dose, grid, found, step, samples, goals)
+    elif goals:
+        warnings.append("Dose goals need a dose and structures; none was judged.")
     landmarks = landmark_errors(inputs.transform, inputs.landmarks) if inputs.landmarks is not None else None
     run.progress(1.0, "Done")
     return ViewerOutcome(
@@ -133,7 +146,13 @@ def _uncertainty(inputs: ViewerInputs, options: DirUncertaintyOptions, run: Run)
 
 
 def _dose(
-    inputs: ViewerInputs, dose: Dose, grid: Grid, found: UncertaintyResult | None, run: Run, samples: int
+    inputs: ViewerInputs,
+    dose: Dose,
+    grid: Grid,
+    found: UncertaintyResult | None,
+    run: Run,
+    samples: int,
+    goals: Sequence[Goal] = (),
 ) -> dict[str, Any]:
     """Dose maps and DVHs, by the names they have in ViewerOutcome."""
     where = dose_grid(grid, dose)
@@ -145,12 +164,20 @@ def _dose(
         sampler = DisplacementSampler(found.sigma, box, samples=samples, sigma_c_mm=found.sigma_c_mm, seed=run.seed)
     bands: list[DvhBand] = []
     metrics: list[MetricValue] = []
+    nominal: dict[str, Dvh] = {}
+    sampled: dict[str, NDArray[np.float32]] = {}
     for number, points in enumerate(structures):
         run.progress(0.3 * number / len(structures), f"Dose in {points.name}")
-        band, values = _structure(inputs.transform, dose, points, sampler)
-        bands.append(band)
-        metrics += values
+        dvh, gy = _nominal_and_sampled(inputs.transform, dose, points, sampler)
+        nominal[points.name] = dvh
+        if gy is not None:
+            sampled[points.name] = gy
+        flat = np.repeat(dvh.gy[None].astype(np.float32), 2, axis=0)
+        bands.append(dvh_band(dvh, flat if gy is None else gy))
+        at_points = dose_at(dose, map_points(inputs.transform, points.points)).gy
+        metrics += metric_values(points, at_points, samples=gy) if gy is not None else metric_values(points, at_points)
     out: dict[str, Any] = {"dose_warped": warped, "bands": tuple(bands), "metrics": tuple(metrics)}
+    out["goals"] = judge_goals(goals, nominal, sampled)
     if sampler is not None:
         maps = _maps(inputs.transform, dose, where, sampler, run)
         out |= dict(zip(("dose_mean", "dose_p05", "dose_p95"), maps, strict=True))
@@ -165,9 +192,9 @@ def dose_grid(grid: Grid, dose: Dose) -> Grid:
     return grid.resampled([float(v) for v in spacing * factor])
 
 
-def _structure(
+def _nominal_and_sampled(
     transform: Transform, dose: Dose, points: StructurePoints, sampler: DisplacementSampler | None
-) -> tuple[DvhBand, tuple[MetricValue, ...]]:
+) -> tuple[Dvh, NDArray[np.float32] | None]:
     nominal = dose_at(dose, map_points(transform, points.points))
     if not nominal.inside.any():
         raise InputError(
@@ -176,11 +203,8 @@ def _structure(
         )
     dvh = Dvh(points.name, nominal.gy, points.weights_mm3 / 1000 / points.replicates)
     if sampler is None:
-        flat = np.repeat(dvh.gy[None].astype(np.float32), 2, axis=0)
-        return dvh_band(dvh, flat), metric_values(points, nominal.gy)
-    few = points.thinned(BAND_POINTS)
-    sampled = doses_at_points(dose, transform, sampler, few.points)
-    return dvh_band(dvh, sampled), metric_values(points, nominal.gy, samples=sampled)
+        return dvh, None
+    return dvh, doses_at_points(dose, transform, sampler, points.thinned(BAND_POINTS).points)
 
 
 def _maps(

@@ -6,7 +6,8 @@
 
 Roles of the result: "sigma", "rank", "jacobian", "log_jacobian", "folds" (markups), "dose_warped", "dose_mean",
 "dose_p05", "dose_p95", "dvh" (table), "dvh_metrics" (table), "dvh_chart" (plot chart), its series
-"series:<structure>:nominal|p05|p50|p95", "landmarks" (table), "landmark_points" (markups), "metrics" (table).
+"series:<structure>:nominal|p05|p50|p95", "landmarks" (table), "landmark_points" (markups), "metrics" (table),
+"checks" (table: tolerances and dose goals, each with its light).
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.images import Dose, Image, LabelMap
 from valorlib.metrics.dvh import DvhBand
+from valorlib.metrics.qa import Tolerances
 from valorlib.scene.display import DIVERGING, DIVERGING_LOG, SEQUENTIAL, add_map
 from valorlib.scene.nodes import Recorder, ResultNodes, recording, set_reference, show
+from valorlib.scene.uncertainty_checks import check_rows
 from valorlib.scene.uncertainty_run import ViewerInputs, ViewerOutcome
 from valorlib.scene.uncertainty_run import compute as run
 from valorlib.scene.valor_registration import read_landmarks, write_folds
@@ -105,7 +108,13 @@ def read_structures(node: Any, grid: Grid | None = None) -> dict[str, LabelMap]:
 
 
 def write_result(
-    scene: Any, inputs: ViewerInputs, outcome: ViewerOutcome, *, fixed: Any = None, name: str = "Uncertainty"
+    scene: Any,
+    inputs: ViewerInputs,
+    outcome: ViewerOutcome,
+    *,
+    fixed: Any = None,
+    name: str = "Uncertainty",
+    tolerances: Tolerances | None = None,
 ) -> ResultNodes:
     """Write maps, doses, the DVH chart and the tables; show sigma (or the volume change) over the fixed image.
 
@@ -115,6 +124,7 @@ def write_result(
         outcome: what `run` gave.
         fixed: the fixed volume node, for the background.
         name: of the run.
+        tolerances: limits of the checks.
     """
     with recording(scene, name) as recorder:
         shown = _write_maps(recorder, outcome, name)
@@ -125,6 +135,7 @@ def write_result(
         _write_landmarks(recorder, inputs, outcome, name)
         table = recorder.add("vtkMRMLTableNode", f"{name} numbers", "metrics")
         mrml.set_table(table, _numbers(outcome))
+        mrml.set_table(recorder.add("vtkMRMLTableNode", f"{name} checks", "checks"), check_rows(outcome, tolerances))
         write_folds(recorder, outcome.folds.as_dict(), name)
         show(scene, fixed, shown, opacity=0.5)
     return recorder.results
