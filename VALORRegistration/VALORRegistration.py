@@ -24,7 +24,7 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleTest,
 )
 from VALORPanels import comparing, panel, samples, seeds
-from VALORPanels.methods import MethodSection
+from VALORPanels.methods import MethodSection, entriesOf
 from valorlib.core.errors import InputError
 from valorlib.core.run import Run, part
 from valorlib.scene import nodes as scene_nodes
@@ -80,7 +80,7 @@ class VALORRegistrationWidget(panel.VALORPanel):
         """Connect widgets, keys and sections."""
         self.last: dict[str, Any] = {}
         self.openUrl = qt.QDesktopServices.openUrl
-        self.methods = MethodSection(self.ui, "image", lambda: self._parameterNode)
+        self.methods = MethodSection(self.ui, entriesOf("image"), lambda: self._parameterNode)
         self.preview = seeds.LivePreview(self, self.clickedVolume, self.onVolumes)
         self.seeds = seeds.SeedSection(self, self.ui, self.onClicks)
         self.flicker = comparing.Flicker()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import slicer
@@ -13,12 +15,24 @@ from valorlib.core.errors import InputError
 DEVICES = ("auto", "cpu", "cuda")
 
 
+def entriesOf(kind: str) -> list[catalog.Entry]:
+    """Methods of the catalog that take this kind of input."""
+    return [entry for entry in catalog.ENTRIES if entry.kind == kind]
+
+
+def loadMethod(name: str) -> Any:
+    """A method by name: from the catalog, or a file that the catalog does not list for users to choose."""
+    if name in catalog.NAMES:
+        return catalog.load(name)
+    return importlib.import_module(f"valorlib.methods.{name}").METHOD
+
+
 class MethodSection:
     """Method, preset, device and the options form; what is chosen is kept in the parameter node."""
 
-    def __init__(self, ui: Any, kind: str, parameters: Any) -> None:
-        self._ui, self._kind, self._parameters = ui, kind, parameters
-        self._entries = [entry for entry in catalog.ENTRIES if entry.kind == kind]
+    def __init__(self, ui: Any, entries: Sequence[catalog.Entry], parameters: Callable[[], Any]) -> None:
+        self._ui, self._parameters = ui, parameters
+        self._entries = list(entries)
         self._loaded: Any = None
         self._quiet = False
         self.form = OptionsForm(ui.optionsWidget, self._store)
@@ -51,7 +65,7 @@ class MethodSection:
 
     def load(self) -> Any:
         """The chosen method, its presets and form shown; imports it (and torch) when it was not."""
-        method = catalog.load(self.name)
+        method = loadMethod(self.name)
         if self._loaded is not method:
             self._loaded = method
             self._quiet = True

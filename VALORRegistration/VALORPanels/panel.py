@@ -49,6 +49,11 @@ class VALORPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(scene, scene.NodeRemovedEvent, self.onNodeRemoved)
+        self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
+        self._choosing = qt.QTimer()
+        self._choosing.singleShot = True
+        self._choosing.interval = 0
+        self._choosing.connect("timeout()", self.onNodesArrived)
         self.ui.applyButton.connect("clicked(bool)", self.onApply)
         self.ui.cancelButton.connect("clicked(bool)", self.onCancel)
         self.ui.installButton.connect("clicked(bool)", self.onInstall)
@@ -61,6 +66,7 @@ class VALORPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self) -> None:
         """Called when the panel is closed or reloaded."""
         self._closing = True
+        self._choosing.stop()
         self.runner.close()
         self.leavePanel()
         self.setParameterNode(None)
@@ -109,6 +115,17 @@ class VALORPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """A run whose input is deleted ends."""
         if self.runner.busy and node is not None and node.GetID() in self._runInputs:
             self.runner.cancel()
+
+    def onNodeAdded(self, caller: Any = None, event: Any = None) -> None:
+        """Data arrived: inputs are chosen once all of it is there."""
+        if not self.runner.busy:
+            self._choosing.start()
+
+    def onNodesArrived(self) -> None:
+        """Choose inputs among the new nodes where none is chosen."""
+        if self._parameterNode is not None and not self.runner.busy and not slicer.mrmlScene.IsBatchProcessing():
+            self.chooseDefaults()
+            self.updateApply()
 
     _runInputs: tuple[str, ...] = ()
 
