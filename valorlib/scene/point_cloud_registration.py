@@ -1,11 +1,12 @@
-"""PointCloudRegistration on nodes: read the inputs, write the result. In between, `Method.run` takes core types.
+"""PointCloudRegistration on nodes: read the inputs, write the result. In between, core types alone, in any worker.
 
-    pair = read_inputs(scene, fixed_nodes, moving_nodes, spacing_mm=4)   # main thread
-    result = load("mo_bcpd").run(pair, options, run)                     # worker
-    nodes = write_result(scene, pair, result, fixed_nodes, moving_nodes) # main thread
+    organs = read_inputs(scene, fixed_nodes, moving_nodes, spacing_mm=4)   # main thread
+    result = load("mo_bcpd").run(organs.pair, options, run)                # worker
+    outcome = measure(organs, result)                                      # worker
+    nodes = write_result(scene, outcome)                                   # main thread
 
-Roles of the result: "transform" (grid transform from the moving structures to the fixed ones, usable on any node),
-"inverse_transform", "organs" (table), "model:<organ>" (moved surface, colored by "sigma_mm" or "displacement_mm").
+Roles of the result: "transform" (grid transform, from parent, fixed to moving: put over any node of the moving set it
+carries it along), "organs" (table), "model:<organ>" (moved surface with point arrays sigma_mm and displacement_mm).
 """
 
 from __future__ import annotations
@@ -13,14 +14,59 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from valorlib.core.points import PointPair
-from valorlib.core.results import Result
-from valorlib.scene.nodes import ResultNodes
+import numpy as np
+
+from valorlib.convert import mrml
+from valorlib.convert.mrml import Triangles
+from valorlib.convert.segment_files import color_of
+from valorlib.core.errors import InputError
+from valorlib.scene.display import SEQUENTIAL, add_colors, add_legend, add_transform
+from valorlib.scene.nodes import Recorder, ResultNodes, recording
+from valorlib.scene.point_cloud_run import Organs, PointOutcome, clouds_of, measure
+
+__all__ = [
+    "Organs",
+    "PointOutcome",
+    "color_models",
+    "measure",
+    "organs_of",
+    "read_inputs",
+    "surfaces_of",
+    "write_result",
+]
+
+COLORINGS = ("sigma_mm", "displacement_mm", "organ")
 
 
 def organs_of(nodes: Sequence[Any]) -> list[str]:
     """Names of the organs in segmentations and models, for the organ table."""
-    raise NotImplementedError
+    names: list[str] = []
+    for node in nodes:
+        found = mrml.segment_names(node).values() if node.IsA("vtkMRMLSegmentationNode") else [mrml.name_of(node)]
+        names += [name for name in found if name not in names]
+    return names
+
+
+def surfaces_of(nodes: Sequence[Any]) -> dict[str, Triangles]:
+    """Organ to surface of segmentation and model nodes, world coordinates; empty segments are left out.
+
+    Raises:
+        InputError: no node, a node of another kind, or two organs of one name.
+    """
+    out: dict[str, Triangles] = {}
+    if not nodes:
+        raise InputError("organs: expected a segmentation or models, got none; choose one")
+    for node in nodes:
+        if node is not None and node.IsA("vtkMRMLSegmentationNode"):
+            found = mrml.surfaces_from_segmentation(node)
+        else:
+            mrml.require(node, "vtkMRMLModelNode", "a segmentation or a model")
+            found = {mrml.name_of(node): mrml.triangles_from_node(node)}
+        for name, surface in found.items():
+            if name in out:
+                raise InputError(f"{name}: expected each organ once, got it twice; rename one of them")
+            out[name] = surface
+    return out
 
 
 def read_inputs(
@@ -31,29 +77,113 @@ def read_inputs(
     organs: Sequence[str] | None = None,
     spacing_mm: float = 4.0,
     seed: int = 0,
-) -> PointPair:
-    """Point clouds of segmentation and model nodes, world coordinates; organs are matched by name.
+) -> Organs:
+    """Surfaces and point clouds of segmentation and model nodes, world coordinates; organs are matched by name.
+
+    Args:
+        scene: the MRML scene.
+        fixed: segmentation and model nodes.
+        moving: segmentation and model nodes.
+        organs: names of those wanted; None takes all that both sides have.
+        spacing_mm: distance of the points.
+        seed: of the sampling.
 
     Raises:
         InputError: an organ that only one side has (when asked for), an empty organ, a node of another kind.
     """
-    raise NotImplementedError
+    wanted = tuple(organs) if organs is not None else None
+    return clouds_of(surfaces_of(fixed), surfaces_of(moving), organs=wanted, spacing_mm=spacing_mm, seed=seed)
 
 
 def write_result(
     scene: Any,
-    pair: PointPair,
-    result: Result,
-    fixed: Sequence[Any],
-    moving: Sequence[Any],
+    outcome: PointOutcome,
     *,
+    fixed: Any = None,
+    moving: Any = None,
     color_by: str = "sigma_mm",
     name: str = "Points",
 ) -> ResultNodes:
-    """Write moved surfaces, the organ table and the transform."""
-    raise NotImplementedError
+    """Write moved surfaces, the organ table and the transform.
+
+    Args:
+        scene: the MRML scene.
+        outcome: what `measure` gave.
+        fixed: a node of the fixed set, for the transform's references.
+        moving: a node of the moving set.
+        color_by: see `color_models`.
+        name: of the run.
+    """
+    with recording(scene, name) as recorder:
+        add_transform(recorder, outcome.transform, f"{name} transform", "transform", fixed=fixed, moving=moving)
+        for number, surface in outcome.surfaces.items():
+            organ = outcome.names[number]
+            model = recorder.add("vtkMRMLModelNode", f"{organ} moved", f"model:{organ}", display=False)
+            values = {
+                "sigma_mm": outcome.sigma_mm[number].astype(np.float32),
+                "displacement_mm": outcome.displacement_mm[number].astype(np.float32),
+            }
+            mrml.set_model(model, surface, values)
+            model.CreateDefaultDisplayNodes()
+            model.SetAttribute("VALOR.organ", str(number))
+            model.GetDisplayNode().SetColor(*color_of(number - 1))
+            model.GetDisplayNode().SetVisibility2D(True)
+        for kind in COLORINGS[:2]:
+            _colors(recorder, outcome, kind, name)
+        _write_table(recorder, outcome, name)
+        color_models(scene, recorder.results, color_by)
+    return recorder.results
+
+
+def _colors(recorder: Recorder, outcome: PointOutcome, kind: str, name: str) -> None:
+    """Color node and legend that all organs of one coloring share, so that colors compare."""
+    values = outcome.sigma_mm if kind == "sigma_mm" else outcome.displacement_mm
+    high = max([float(np.percentile(v, 99)) for v in values.values()], default=1.0)
+    colors = add_colors(recorder, f"{name} {kind} colors", SEQUENTIAL, max(high, 1e-3))
+    colors.SetAttribute("VALOR.role", f"colors:{kind}")
+    colors.SetAttribute("VALOR.high", f"{max(high, 1e-3):.6g}")
+    first = recorder.results.node(recorder.scene, f"model:{outcome.names[next(iter(outcome.surfaces))]}")
+    if kind == "sigma_mm":
+        first.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
+        add_legend(recorder, first, "1 sigma (mm)")
+
+
+def _write_table(recorder: Recorder, outcome: PointOutcome, name: str) -> None:
+    table = recorder.add("vtkMRMLTableNode", f"{name} organs", "organs")
+    rows = outcome.rows
+    mrml.set_table(
+        table,
+        {
+            "Organ": [r.name for r in rows],
+            "Points": [r.points for r in rows],
+            "Distance before (mm)": [r.mean_before_mm for r in rows],
+            "Distance after (mm)": [r.mean_after_mm for r in rows],
+            "HD95 before (mm)": [r.hd95_before_mm for r in rows],
+            "HD95 after (mm)": [r.hd95_after_mm for r in rows],
+            "Mean displacement (mm)": [r.displacement_mm for r in rows],
+            "Mean sigma (mm)": [r.sigma_mm for r in rows],
+        },
+    )
 
 
 def color_models(scene: Any, nodes: ResultNodes, by: str) -> None:
-    """Color the moved surfaces by "sigma_mm", "displacement_mm" or "organ"."""
-    raise NotImplementedError
+    """Color the moved surfaces by "sigma_mm", "displacement_mm" or "organ".
+
+    Raises:
+        InputError: another word.
+    """
+    if by not in COLORINGS:
+        raise InputError(f"color_by: expected one of {', '.join(COLORINGS)}, got {by!r}")
+    colors = [scene.GetNodeByID(i) for i in nodes.ids]
+    colors = [c for c in colors if c is not None and c.GetAttribute("VALOR.role") == f"colors:{by}"]
+    for role in nodes.roles:
+        model = nodes.node(scene, role) if role.startswith("model:") else None
+        if model is None or model.GetDisplayNode() is None:
+            continue
+        display = model.GetDisplayNode()
+        display.SetScalarVisibility(by != "organ")
+        if by != "organ" and colors:
+            display.SetActiveScalarName(by)
+            display.SetAndObserveColorNodeID(colors[0].GetID())
+            display.SetScalarRangeFlag(display.UseManualScalarRange)
+            display.SetScalarRange(0.0, float(colors[0].GetAttribute("VALOR.high")))
