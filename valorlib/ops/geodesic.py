@@ -23,8 +23,8 @@ def edge_intensity_slowness(
 ) -> NDArray[np.float32]:
     """Cost of one mm of way at each voxel: `floor` within the lesion, rising at edges and foreign intensities.
 
-    With sigma = half the contrast, f = floor + edge_weight |grad I| mm / sigma
-    + (1 - edge_weight) ((I - inside) / sigma)^2, so that one full edge costs about as much as one mm of background, whatever the image's unit.
+    With sigma = half the contrast, f = floor + w |grad I| mm / sigma + (1 - w) ((I - inside) / sigma)^2, w the edge
+    weight, so that one full edge costs about as much as one mm of background, whatever the image's unit.
 
     Args:
         image: (K, J, I), smoothed a little.
