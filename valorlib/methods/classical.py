@@ -31,9 +31,9 @@ class ClassicalOptions(Options):
     )
     start: str = option("centers", "Where the search starts", choices=("centers", "given"))
     levels: int = option(3, "Resolutions, each half as fine as the next", low=1, high=5)
-    iterations: int = option(100, "Steps at each level", low=1, high=2000)
+    iterations: int = option(40, "Steps at each level", low=1, high=2000)
     sampling: float = option(0.2, "Share of voxels the metric looks at", low=0.01, high=1.0)
-    grid_mm: float = option(20.0, "Distance of B-spline control points", low=3.0, high=100.0, unit="mm")
+    grid_mm: float = option(30.0, "Distance of B-spline control points", low=3.0, high=100.0, unit="mm")
     smoothing_mm: float = option(2.0, "Smoothing of the demons field", low=0.1, high=20.0, unit="mm")
 
 
@@ -292,13 +292,14 @@ METHOD = Method(
     "Lowekamp 2013",
     presets={
         "default": ClassicalOptions(),
-        "quick": ClassicalOptions(levels=2, iterations=20, grid_mm=15.0, sampling=0.5),
+        "quick": ClassicalOptions(transform="affine", levels=2, iterations=30, sampling=0.5),
         "rigid": ClassicalOptions(transform="rigid"),
         "affine": ClassicalOptions(transform="affine"),
         "demons": ClassicalOptions(transform="demons", metric="correlation", iterations=60),
     },
     reasons={
         "default": "A deformable baseline for images of any contrast.",
+        "quick": "Scale and shear only, in a second or two.",
         "rigid": "One patient, little time between the scans, nothing that bends.",
         "affine": "Two patients, or scanners whose scale differs.",
         "demons": "Two scans of the same contrast.",

@@ -159,7 +159,7 @@ METHOD = Method(
     "Siebert 2022",
     presets={
         "default": ConvexAdamOptions(),
-        "quick": ConvexAdamOptions(working_mm=3.0, lattice_mm=9.0, reach=2, iterations=20, control_mm=6.0),
+        "quick": ConvexAdamOptions(working_mm=3.0, lattice_mm=9.0, reach=2, iterations=50, control_mm=6.0),
         "lung_ct": ConvexAdamOptions(working_mm=2.5, lattice_mm=10.0, reach=4, iterations=60),
         "smooth": ConvexAdamOptions(smoothness=4.0),
     },

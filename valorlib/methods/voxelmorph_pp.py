@@ -152,7 +152,7 @@ METHOD = Method(
     "Heinrich 2022",
     presets={
         "default": VoxelMorphPPOptions(),
-        "quick": VoxelMorphPPOptions(working_mm=3.0, keypoints=300, range_mm=10.0, search_steps=4, iterations=15),
+        "quick": VoxelMorphPPOptions(keypoints=300, range_mm=10.0, search_steps=4, iterations=30),
         "lung_ct": VoxelMorphPPOptions(range_mm=36.0, search_steps=7, keypoints=2000),
     },
     reasons={

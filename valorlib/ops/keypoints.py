@@ -41,7 +41,7 @@ def foerstner_keypoints(
     strength = (determinant / cofactors.clamp_min(1e-20)) * mask
     # Noise breaks ties in flat regions: a maximum must stand out of its neighborhood.
     peak = F.max_pool3d(strength[None, None], 2 * apart_vox + 1, 1, apart_vox)[0, 0]
-    found = torch.nonzero((strength == peak) & (strength > 10 * floor))
+    found = torch.nonzero((strength == peak) & (strength > 3 * floor))
     order = strength[tuple(found.T)].argsort(descending=True, stable=True)[:count]
     return found[order].to(image.dtype)
 
