@@ -30,7 +30,8 @@ class LevelImages:
     """What one level compares.
 
     moving: (C, K, J, I) channels on the wide grid. make_measures(weight): one similarity a channel, for voxel weights
-    (K, J, I). fixed_weight: (K, J, I). moving_weight: (K, J, I) on the wide grid, None when all 1.
+    (K, J, I). fixed_weight: (K, J, I). moving_weight: (K, J, I) on the wide grid, None when all 1. still: (C, K, J, I)
+    fixed channels whose edges shall pull as well as those of the warped image; None for the warped image's alone.
     """
 
     grid: Grid
@@ -39,6 +40,7 @@ class LevelImages:
     fixed_weight: Tensor
     moving_weight: Tensor | None
     make_measures: Callable[[Tensor], Sequence[Measure]]
+    still: Tensor | None = None
 
 
 class Adam:
@@ -89,7 +91,7 @@ def pull_channels(channels: Tensor, u_mm: Tensor, images: LevelImages, *, paddin
 
 
 def image_force(
-    warped: Tensor, measures: Sequence[Measure], grid: Grid, down: Sequence[Tensor | None]
+    warped: Tensor, measures: Sequence[Measure], images: LevelImages, down: Sequence[Tensor | None]
 ) -> tuple[float, Tensor]:
     """Similarity of the channels (C, K, J, I) and the direction in which it rises per mm, on the field's grid.
 
@@ -97,13 +99,13 @@ def image_force(
     """
     value = 0.0
     total: list[Tensor] = []
-    for channel, measure in zip(warped, measures, strict=True):
+    for n, (channel, measure) in enumerate(zip(warped, measures, strict=True)):
         found = measure(channel)
         value += found.value
-        slopes = difference(channel)
+        slopes = difference(channel if images.still is None else 0.5 * (channel + images.still[n]))
         pulls = [along_axes(slope.mul_(found.gradient)[None], down) for slope in slopes]
         total = [a + b for a, b in zip(total, pulls, strict=True)] if total else pulls
-    per_mm = total[0].new_tensor(grid.spacing[::-1]).view(3, 1, 1, 1)
+    per_mm = total[0].new_tensor(images.grid.spacing[::-1]).view(3, 1, 1, 1)
     return value, torch.cat(total) / per_mm
 
 
@@ -142,7 +144,7 @@ class Compositive:
                 seen = pull_channels(images.moving_weight[None], dense, images, padding="zeros")[0]
                 measures = images.make_measures(images.fixed_weight * (seen > 0.99))
             warped = pull_channels(images.moving, dense, images)
-            value, force = image_force(warped, measures, images.grid, down)
+            value, force = image_force(warped, measures, images, down)
             self.losses.append(-value)
             if plateau.reached(-value):
                 break

@@ -29,7 +29,8 @@ class Matching:
     """What makes two images alike, and where to look.
 
     squared: contrast may turn over. ssd_weight: squared difference (same contrast only) beside lncc_weight times the
-    local correlation. mind: compare self-similarity descriptors in place of gray values. floor: variance below
+    local correlation. mind: compare self-similarity descriptors in place of gray values. both_edges: edges of
+    the fixed image pull as well as those of the warped one (same contrast only). floor: variance below
     which a window counts as flat (images have a standard deviation of 1). fixed_mask, moving_mask: where images count.
     fixed_tumors, moving_tumors: confirmed masks that shall meet, with their weight.
     """
@@ -38,6 +39,7 @@ class Matching:
     ssd_weight: float = 0.0
     lncc_weight: float = 1.0
     mind: bool = False
+    both_edges: bool = False
     floor: float = 1e-3
     fixed_mask: LabelMap | None = None
     moving_mask: LabelMap | None = None
@@ -141,8 +143,9 @@ def level_images(
                 found.append(_of_gray(channel, weights, windows, matching))
         return found
 
+    edges = torch.stack(still_channels) if matching.both_edges else None
     all_seen = bool((seen == 1).all())
-    return LevelImages(grid, frame.margin(grid), torch.stack(channels), weight, None if all_seen else seen, make)
+    return LevelImages(grid, frame.margin(grid), torch.stack(channels), weight, None if all_seen else seen, make, edges)
 
 
 def _scaled(name: str, values: Tensor, weight: Tensor) -> Tensor:

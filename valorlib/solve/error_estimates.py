@@ -127,7 +127,7 @@ def anchored(pair: WorkingPair, fields: tuple[DisplacementField, ...], *, own_fa
     """
     difference = pair.field.array - fields[0].array
     own = own_factor * disagreement(fields)
-    sigma = np.sqrt(smoothed(squared_length(difference), pair.grid, 4.0) + own**2).astype(np.float32)
+    sigma = np.sqrt(smoothed(squared_length(difference), pair.grid, 2.0) + own**2).astype(np.float32)
     likeness = [
         float(local_correlation(pair.fixed, pair.warped(f))[pair.inside].mean()) for f in (pair.field, fields[0])
     ]
