@@ -88,6 +88,9 @@ class MoBcpdOptions(Options):
         0.0, "Freedom of the points' weights, larger is less free; 0: all equal", low=0.0, high=1e6, advanced=True
     )
     spread: bool = option(True, "The uncertainty of the motion enters the updates (published form)", advanced=True)
+    sample_points: int = option(
+        2000, "Points drawn on the surface of each organ (label maps, structure sets, meshes)", low=50, high=200_000
+    )
     coarse_points: int = option(
         1500, "Points an organ of the coarse run; 0: all points at once", low=0, high=1_000_000, advanced=True
     )
