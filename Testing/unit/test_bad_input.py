@@ -186,7 +186,6 @@ COMMANDS = {  # whole lines
     "unknown_command": ["magic"],
     "register_without_files": ["register"],
     "register_without_output": ["register", "{good}/fixed.nrrd", "{good}/moving.nrrd"],
-    "register_same_file": ["register", "{good}/fixed.nrrd", "{good}/fixed.nrrd", "--output", "{out}"],
     "output_is_a_file": ["register", "{good}/fixed.nrrd", "{good}/moving.nrrd", "--output", "{good}/seeds.csv"],
     "output_below_a_file": ["register", "{good}/fixed.nrrd", "{good}/moving.nrrd", "--output", "{good}/seeds.csv/o"],
     "output_has_other_files": ["register", "{good}/fixed.nrrd", "{good}/moving.nrrd", "--output", "{good}"],

@@ -76,10 +76,6 @@ def read_pair(args: argparse.Namespace) -> ImagePair:
     from valorlib.convert.files import read_image, read_transform
     from valorlib.core.inputs import ImagePair
 
-    if Path(args.fixed).absolute() == Path(args.moving).absolute():
-        raise InputError(
-            "MOVING: expected another file than FIXED, got the same; a scan cannot be registered to itself"
-        )
     fixed, moving = read_image(args.fixed), read_image(args.moving)
     seeds = seeds_of(args, args.seeds_on)
     if seeds is not None:
