@@ -17,6 +17,7 @@ from slicer.ScriptedLoadableModule import (
 )
 from VALORPanels import comparing, organs, panel
 from VALORPanels.methods import MethodSection, entriesOf
+
 from valorlib.core.errors import InputError
 from valorlib.core.run import Run, part
 
@@ -209,7 +210,11 @@ class PointCloudRegistrationLogic(ScriptedLoadableModuleLogic):
 
     def colorings(self) -> dict[str, str]:
         """What surfaces can be colored by, and its name."""
-        return {"sigma_mm": _("Uncertainty (1 sigma, mm)"), "displacement_mm": _("Displacement (mm)"), "organ": _("Organ")}
+        return {
+            "sigma_mm": _("Uncertainty (1 sigma, mm)"),
+            "displacement_mm": _("Displacement (mm)"),
+            "organ": _("Organ"),
+        }
 
     def organsOfBoth(self, held: PointCloudRegistrationParameterNode) -> list[str]:
         """Names that the fixed and the moving side share; two models are one organ, whatever their names."""

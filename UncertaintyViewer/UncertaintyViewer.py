@@ -23,6 +23,7 @@ from slicer.ScriptedLoadableModule import (
 )
 from VALORPanels import comparing, panel
 from VALORPanels.methods import MethodSection
+
 from valorlib.catalog import Entry
 from valorlib.core.errors import InputError
 from valorlib.core.run import Run
@@ -264,7 +265,12 @@ class UncertaintyViewerLogic(ScriptedLoadableModuleLogic):
 
     def tables(self) -> dict[str, str]:
         """Role of each table of a run, and its name."""
-        names = {"metrics": _("Numbers"), "dvh_metrics": _("Dose metrics"), "dvh": _("DVH"), "landmarks": _("Landmarks")}
+        names = {
+            "metrics": _("Numbers"),
+            "dvh_metrics": _("Dose metrics"),
+            "dvh": _("DVH"),
+            "landmarks": _("Landmarks"),
+        }
         return dict(names)
 
     def volumesOf(self, transform: Any) -> tuple[Any, Any]:
@@ -352,5 +358,3 @@ class UncertaintyViewerTest(ScriptedLoadableModuleTest):
         from VALORPanels import selftests
 
         selftests.viewUncertainty(self)
-
-

@@ -25,6 +25,7 @@ from slicer.ScriptedLoadableModule import (
 )
 from VALORPanels import comparing, panel, samples, seeds
 from VALORPanels.methods import MethodSection, entriesOf
+
 from valorlib.core.errors import InputError
 from valorlib.core.run import Run, part
 from valorlib.scene import nodes as scene_nodes

@@ -67,7 +67,10 @@ class qSlicerApplication:
             logic.SetMRMLApplicationLogic(self._logic)
             self._logic.SetModuleLogic(name, logic)
             self._held[name] = logic
-        for factory in (slicer.vtkMRMLThreeDViewDisplayableManagerFactory, slicer.vtkMRMLSliceViewDisplayableManagerFactory):
+        for factory in (
+            slicer.vtkMRMLThreeDViewDisplayableManagerFactory,
+            slicer.vtkMRMLSliceViewDisplayableManagerFactory,
+        ):
             factory.GetInstance().SetMRMLApplicationLogic(self._logic)
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self._scene, True)
 

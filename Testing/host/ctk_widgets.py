@@ -126,7 +126,7 @@ class ctkSliderWidget(QtWidgets.QWidget):
         self.valueIsChanging.emit(value)
         self.valueChanged.emit(value)
 
-    def _forward(name: str, kind: Any) -> Any:  # noqa: N805
+    def _forward(name: str, kind: Any) -> Any:
         return Property(kind, lambda self: getattr(self._spin, name), lambda self, v: setattr(self._spin, name, v))
 
     value = _forward("value", float)

@@ -10,36 +10,174 @@ import sys
 from pathlib import Path
 
 FACTS = Path(__file__).parent / "facts"
-WIDGETS = """
-ctkCollapsibleButton ctkSliderWidget ctkComboBox ctkMessageBox ctkDoubleSpinBox ctkRangeWidget ctkPathLineEdit
-ctkCheckBox ctkCollapsibleGroupBox ctkErrorLogWidget ctkPushButton ctkExpandableWidget ctkDirectoryButton
-ctkDoubleSlider ctkCoordinatesWidget
-qMRMLWidget qMRMLNodeComboBox qMRMLSegmentSelectorWidget qMRMLTableView qMRMLSliderWidget qMRMLSpinBox
-qMRMLLayoutManager qMRMLSliceWidget qMRMLSliceView qMRMLThreeDWidget qMRMLThreeDView qMRMLPlotWidget qMRMLPlotView
-qMRMLSliceControllerWidget qMRMLThreeDViewControllerWidget qMRMLTableWidget qMRMLPlotViewControllerWidget
-qSlicerWidget qSlicerMarkupsPlaceWidget qSlicerSimpleMarkupsWidget qSlicerApplication qSlicerCoreApplication
-qSlicerLayoutManager qSlicerModuleManager qSlicerAbstractModuleFactoryManager qSlicerAbstractCoreModule
-qSlicerAbstractModule qSlicerLoadableModule qSlicerScriptedLoadableModule qSlicerScriptedLoadableModuleWidget
-qSlicerAbstractModuleWidget qSlicerAbstractModuleRepresentation qSlicerCoreIOManager qSlicerIOManager qSlicerMainWindow
-qSlicerModuleSelectorToolBar
-""".split()
-QT = """
-QObject QWidget QFrame QLabel QAbstractButton QPushButton QToolButton QCheckBox QRadioButton QButtonGroup QComboBox
-QAbstractSpinBox QSpinBox QDoubleSpinBox QLineEdit QTextEdit QTextBrowser QPlainTextEdit QAbstractScrollArea QScrollArea
-QAbstractItemView QTableView QTableWidget QTableWidgetItem QListView QListWidget QListWidgetItem QTreeView QTreeWidget
-QTreeWidgetItem QHeaderView QProgressBar QSlider QAbstractSlider QScrollBar QGroupBox QTabWidget QStackedWidget QSplitter
-QLayout QLayoutItem QBoxLayout QVBoxLayout QHBoxLayout QFormLayout QGridLayout QSpacerItem QSizePolicy QStyle QStyleOption
-QDialog QMessageBox QFileDialog QProgressDialog QMainWindow QMenu QMenuBar QToolBar QStatusBar QAction QShortcut
-QKeySequence QIcon QPixmap QImage QColor QBrush QPen QPainter QFont QPalette QCursor QTimer QUrl QDesktopServices
-QSettings QApplication QGuiApplication QCoreApplication QEvent QItemSelectionModel QAbstractItemModel QDir QFile QIODevice
-QFileDevice QUiLoader QSize QPoint QRect QStandardPaths QSignalBlocker QLocale QTranslator QToolTip QCompleter
-QAbstractListModel QAbstractTableModel QModelIndex QClipboard
-""".split()
-MODULES = """
-slicer.ScriptedLoadableModule slicer.i18n slicer.packaging slicer.util SampleData slicer.parameterNodeWrapper.wrapper
-slicer.parameterNodeWrapper.default slicer.parameterNodeWrapper.types slicer.parameterNodeWrapper.validators
-slicer.parameterNodeWrapper.guiConnectors slicer.parameterNodeWrapper.parameterPack
-""".split()
+WIDGETS = [
+    "ctkCollapsibleButton",
+    "ctkSliderWidget",
+    "ctkComboBox",
+    "ctkMessageBox",
+    "ctkDoubleSpinBox",
+    "ctkRangeWidget",
+    "ctkPathLineEdit",
+    "ctkCheckBox",
+    "ctkCollapsibleGroupBox",
+    "ctkErrorLogWidget",
+    "ctkPushButton",
+    "ctkExpandableWidget",
+    "ctkDirectoryButton",
+    "ctkDoubleSlider",
+    "ctkCoordinatesWidget",
+    "qMRMLWidget",
+    "qMRMLNodeComboBox",
+    "qMRMLSegmentSelectorWidget",
+    "qMRMLTableView",
+    "qMRMLSliderWidget",
+    "qMRMLSpinBox",
+    "qMRMLLayoutManager",
+    "qMRMLSliceWidget",
+    "qMRMLSliceView",
+    "qMRMLThreeDWidget",
+    "qMRMLThreeDView",
+    "qMRMLPlotWidget",
+    "qMRMLPlotView",
+    "qMRMLSliceControllerWidget",
+    "qMRMLThreeDViewControllerWidget",
+    "qMRMLTableWidget",
+    "qMRMLPlotViewControllerWidget",
+    "qSlicerWidget",
+    "qSlicerMarkupsPlaceWidget",
+    "qSlicerSimpleMarkupsWidget",
+    "qSlicerApplication",
+    "qSlicerCoreApplication",
+    "qSlicerLayoutManager",
+    "qSlicerModuleManager",
+    "qSlicerAbstractModuleFactoryManager",
+    "qSlicerAbstractCoreModule",
+    "qSlicerAbstractModule",
+    "qSlicerLoadableModule",
+    "qSlicerScriptedLoadableModule",
+    "qSlicerScriptedLoadableModuleWidget",
+    "qSlicerAbstractModuleWidget",
+    "qSlicerAbstractModuleRepresentation",
+    "qSlicerCoreIOManager",
+    "qSlicerIOManager",
+    "qSlicerMainWindow",
+    "qSlicerModuleSelectorToolBar",
+]
+QT = [
+    "QObject",
+    "QWidget",
+    "QFrame",
+    "QLabel",
+    "QAbstractButton",
+    "QPushButton",
+    "QToolButton",
+    "QCheckBox",
+    "QRadioButton",
+    "QButtonGroup",
+    "QComboBox",
+    "QAbstractSpinBox",
+    "QSpinBox",
+    "QDoubleSpinBox",
+    "QLineEdit",
+    "QTextEdit",
+    "QTextBrowser",
+    "QPlainTextEdit",
+    "QAbstractScrollArea",
+    "QScrollArea",
+    "QAbstractItemView",
+    "QTableView",
+    "QTableWidget",
+    "QTableWidgetItem",
+    "QListView",
+    "QListWidget",
+    "QListWidgetItem",
+    "QTreeView",
+    "QTreeWidget",
+    "QTreeWidgetItem",
+    "QHeaderView",
+    "QProgressBar",
+    "QSlider",
+    "QAbstractSlider",
+    "QScrollBar",
+    "QGroupBox",
+    "QTabWidget",
+    "QStackedWidget",
+    "QSplitter",
+    "QLayout",
+    "QLayoutItem",
+    "QBoxLayout",
+    "QVBoxLayout",
+    "QHBoxLayout",
+    "QFormLayout",
+    "QGridLayout",
+    "QSpacerItem",
+    "QSizePolicy",
+    "QStyle",
+    "QStyleOption",
+    "QDialog",
+    "QMessageBox",
+    "QFileDialog",
+    "QProgressDialog",
+    "QMainWindow",
+    "QMenu",
+    "QMenuBar",
+    "QToolBar",
+    "QStatusBar",
+    "QAction",
+    "QShortcut",
+    "QKeySequence",
+    "QIcon",
+    "QPixmap",
+    "QImage",
+    "QColor",
+    "QBrush",
+    "QPen",
+    "QPainter",
+    "QFont",
+    "QPalette",
+    "QCursor",
+    "QTimer",
+    "QUrl",
+    "QDesktopServices",
+    "QSettings",
+    "QApplication",
+    "QGuiApplication",
+    "QCoreApplication",
+    "QEvent",
+    "QItemSelectionModel",
+    "QAbstractItemModel",
+    "QDir",
+    "QFile",
+    "QIODevice",
+    "QFileDevice",
+    "QUiLoader",
+    "QSize",
+    "QPoint",
+    "QRect",
+    "QStandardPaths",
+    "QSignalBlocker",
+    "QLocale",
+    "QTranslator",
+    "QToolTip",
+    "QCompleter",
+    "QAbstractListModel",
+    "QAbstractTableModel",
+    "QModelIndex",
+    "QClipboard",
+]
+MODULES = [
+    "slicer.ScriptedLoadableModule",
+    "slicer.i18n",
+    "slicer.packaging",
+    "slicer.util",
+    "SampleData",
+    "slicer.parameterNodeWrapper.wrapper",
+    "slicer.parameterNodeWrapper.default",
+    "slicer.parameterNodeWrapper.types",
+    "slicer.parameterNodeWrapper.validators",
+    "slicer.parameterNodeWrapper.guiConnectors",
+    "slicer.parameterNodeWrapper.parameterPack",
+]
 
 
 def _names(members: list[object]) -> list[str]:

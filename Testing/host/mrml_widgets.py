@@ -97,7 +97,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             return False
         if any(node.IsA(name) for name in self.hideChildNodeTypes):
             return False
-        fits = (node.IsA if self.showChildNodeTypes else node.GetClassName().__eq__)
+        fits = node.IsA if self.showChildNodeTypes else node.GetClassName().__eq__
         wanted = [name for name in self.nodeTypes if fits(name)]
         rules = [(key, value) for name, key, value in self._filters if name in wanted]
         return bool(wanted) and all(

@@ -59,8 +59,12 @@ class _Parameter:
         self.is_node = isinstance(self.kind, type) and issubclass(self.kind, slicer.vtkMRMLNode)
         zero = None if self.is_node else self.kind() if not issubclass(self.kind, enum.Enum) else next(iter(self.kind))
         choices = next((c.choices for c in self.checks if isinstance(c, Choice)), None)
-        self.default = defaults[0] if defaults else class_default if class_default is not None else (
-            choices[0] if choices else zero
+        self.default = (
+            defaults[0]
+            if defaults
+            else class_default
+            if class_default is not None
+            else (choices[0] if choices else zero)
         )
 
     def read(self, node: Any) -> Any:
@@ -182,7 +186,9 @@ def parameterNodeWrapper(classtype: type) -> type:
                 parameter.write(parameterNode, parameter.default)
 
     members: dict[str, Any] = {
-        name: property(lambda self, p=p: p.read(self.parameterNode), lambda self, v, p=p: p.write(self.parameterNode, v))
+        name: property(
+            lambda self, p=p: p.read(self.parameterNode), lambda self, v, p=p: p.write(self.parameterNode, v)
+        )
         for name, p in table.items()
     }
     members.update(__init__=__init__, connectGui=_connect_gui, disconnectGui=_disconnect_gui)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
-from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6 import QtCore, QtGui
 from vtk.util.numpy_support import vtk_to_numpy
 
 SLICES = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
@@ -86,24 +86,36 @@ class qSlicerLayoutManager(QtCore.QObject):
     def resetThreeDViews(self) -> None:
         self._three.reset_camera()
 
-    def _pictures(self, plot: Any = None) -> dict[str, Any]:
+    def _resize(self, side: int) -> None:
+        for view in [s._view for s in self._slices.values()] + [self._three]:
+            view.render_window().SetSize(side, side)
+            view.interactor().SetSize(side, side)
+        for widget in self._slices.values():
+            logic = widget.sliceLogic()
+            center = [logic.GetSliceNode().GetSliceToRAS().GetElement(n, 3) for n in range(3)]
+            logic.ResizeSliceNode(side, side)
+            logic.FitSliceToBackground()
+            logic.GetSliceNode().JumpSliceByCentering(*center)
+
+    def _pictures(self, side: int, plot: Any = None) -> dict[str, Any]:
         """Each view as an image, the plot of a chart node too."""
         found = {}
+        self._resize(side)
         for name, widget in self._slices.items():
             widget._view._update_image_data_connection()
             widget._view.render_window().Render()
             found[name] = _picture(widget._view.render_window())
         self._three.render_window().Render()
         self._three.renderer().ResetCamera()
-        self._three.renderer().GetActiveCamera().Zoom(1.4)
+        self._three.renderer().GetActiveCamera().Zoom(1.3)
         self._three.render_window().Render()
         found["1"] = _picture(self._three.render_window())
         if plot is not None:
-            found["Plot"] = _draw_chart(plot)
+            found["Plot"] = _draw_chart(plot, (2 * side + 4, side))
         return found
 
 
-def _draw_chart(chart: Any, size: tuple[int, int] = (620, 300)) -> Any:
+def _draw_chart(chart: Any, size: tuple[int, int]) -> Any:
     """A plot chart node drawn with VTK's charts, as Slicer's plot view does."""
     view = vtk.vtkContextView()
     view.GetRenderWindow().SetOffScreenRendering(1)
@@ -112,7 +124,7 @@ def _draw_chart(chart: Any, size: tuple[int, int] = (620, 300)) -> Any:
     plot = vtk.vtkChartXY()
     view.GetScene().AddItem(plot)
     plot.SetTitle(chart.GetTitle() or "")
-    plot.SetShowLegend(True)
+    plot.SetShowLegend(bool(chart.GetLegendVisibility()))
     plot.GetAxis(vtk.vtkAxis.BOTTOM).SetTitle(chart.GetXAxisTitle() or "")
     plot.GetAxis(vtk.vtkAxis.LEFT).SetTitle(chart.GetYAxisTitle() or "")
     for index in range(chart.GetNumberOfPlotSeriesNodes()):
@@ -130,12 +142,12 @@ def _draw_chart(chart: Any, size: tuple[int, int] = (620, 300)) -> Any:
 
 def window_picture(panel: Any, path: str, plot: Any = None) -> None:
     """Save the panel with its views beside it as one PNG."""
-    images = slicer.app.layoutManager()._pictures(plot)
+    side = (panel.height - 6) // 2
+    images = slicer.app.layoutManager()._pictures(side, plot)
     order = ["Red", "1", "Green", "Yellow"]
     if plot is not None:
         order = ["Red", "1", "Plot"]
-    side = images["Red"].width()
-    height = max(2 * side + 6, panel.height)
+    height = panel.height
     canvas = QtGui.QPixmap(panel.width + 2 * side + 12, height)
     canvas.fill(QtGui.QColor("#2b2b2b"))
     painter = QtGui.QPainter(canvas)
@@ -147,6 +159,3 @@ def window_picture(panel: Any, path: str, plot: Any = None) -> None:
         painter.fillRect(x, y, images[name].width(), 4, QtGui.QColor(FRAME[name]))
     painter.end()
     canvas.save(path)
-
-
-

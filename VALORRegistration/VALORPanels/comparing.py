@@ -10,6 +10,7 @@ from typing import Any
 import qt
 import slicer
 from slicer.i18n import tr as _
+
 from valorlib.scene import nodes as scene_nodes
 
 FLICKER_MS = 400

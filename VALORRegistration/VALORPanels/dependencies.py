@@ -7,7 +7,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import slicer
 from slicer.i18n import tr as _
 
 logger = logging.getLogger(__name__)
@@ -79,7 +78,9 @@ def _installOthers(lines: list[str]) -> bool:
     if importlib.util.find_spec("slicer.packaging") is not None:
         import slicer.packaging
 
-        slicer.packaging.pip_ensure(lines, requester="SlicerVALOR", skip_packages=["numpy", "SimpleITK", "vtk", "torch"])
+        slicer.packaging.pip_ensure(
+            lines, requester="SlicerVALOR", skip_packages=["numpy", "SimpleITK", "vtk", "torch"]
+        )
         return True
     question = _("Install {names} into Slicer's Python?").format(names=", ".join(lines))
     if not slicer.util.confirmOkCancelDisplay(question):

@@ -10,6 +10,7 @@ from typing import Any
 import ctk
 import qt
 from slicer.i18n import tr as _
+
 from valorlib.core.errors import InputError
 from valorlib.core.options import OptionInfo, Options, as_dict, describe, with_settings
 
@@ -146,7 +147,9 @@ class OptionsForm:
             return
         names = {field.name for field in dataclasses.fields(self._kind)}
         try:
-            held = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text or "{}").items() if k in names}
+            held = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text or "{}").items() if k in names
+            }
             self.show(self._kind(**held))
         except (ValueError, TypeError):
             self.show(self._kind())

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import slicer
+
 from valorlib.core.errors import Cancelled
 
 POLL_S = 0.02
@@ -40,7 +41,7 @@ class Job:
         """Run in the worker."""
         try:
             self.value = self.function(self.progress)
-        except BaseException as error:  # noqa: BLE001 - handed over to the main thread, which raises it again
+        except BaseException as error:
             self.error = error
         self.done.set()
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
-from VALORPanels.forms import OptionsForm
+
 from valorlib import catalog
 from valorlib.core.errors import InputError
+from VALORPanels.forms import OptionsForm
 
 DEVICES = ("auto", "cpu", "cuda")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import qt
 from slicer.i18n import tr as _
+
 from valorlib.core.errors import InputError
 
 BY_TABLE, TOGETHER, MATRIX = "table", "together", "matrix"

@@ -13,9 +13,10 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
+
+from valorlib.core.errors import Cancelled, InputError
 from VALORPanels import dependencies
 from VALORPanels.jobs import JobRunner, TimeLeft
-from valorlib.core.errors import Cancelled, InputError
 
 logger = logging.getLogger(__name__)
 RELOADED = ("valorlib", "VALORPanels")

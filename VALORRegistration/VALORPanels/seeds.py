@@ -9,6 +9,7 @@ from typing import Any
 import qt
 import slicer
 from slicer.i18n import tr as _
+
 from valorlib.core.errors import Cancelled, InputError
 
 TUMOR = "VALOR.tumor"
@@ -239,7 +240,9 @@ class LivePreview:
         from valorlib.core.run import Run
 
         preview = self._preview
-        return self._panel.runner.run(lambda progress: preview.click(seeds, Run(progress=progress)), lambda *_args: None)
+        return self._panel.runner.run(
+            lambda progress: preview.click(seeds, Run(progress=progress)), lambda *_args: None
+        )
 
     def _show(self, volume: Any, result: Any) -> None:
         from valorlib.scene import valor_registration as scene_part

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import slicer
+
 from valorlib.scene import nodes as scene_nodes
 
 
