@@ -13,21 +13,25 @@ from valor_workbench.logic.editor import EditorLogic
 from valor_workbench.logic.guarded import Guarded
 from valor_workbench.logic.method import MethodLogic
 from valor_workbench.logic.page import PageLogic
+from valor_workbench.logic.points import PointsLogic
 from valor_workbench.logic.registration import RegistrationLogic
 from valor_workbench.logic.results import ResultLogic
 from valor_workbench.logic.runs import RunLogic
 from valor_workbench.logic.scans import ScansLogic
 from valor_workbench.logic.seeds import SeedsLogic
 from valor_workbench.logic.session import Session, new_folder
-from valor_workbench.nodes import add_labels
+from valor_workbench.logic.uncertainty import DOSE, UncertaintyLogic
+from valor_workbench.nodes import add_image, add_labels, add_transform, as_image
 from valor_workbench.security import Guard
 from valor_workbench.slicer_app import ViewPainters, Workspace, slice_slider
 from valor_workbench.tasks import DemoData, Opened, warm_up
 from valor_workbench.transfers import Uploads
 from valor_workbench.ui.editor import editor_panel
 from valor_workbench.ui.page import STATIC, Panels, build_page
+from valor_workbench.ui.points import organs_section, points_result_section, points_run_section
 from valor_workbench.ui.registration import result_section, run_section, seeds_section
 from valor_workbench.ui.scans import scans_section
+from valor_workbench.ui.uncertainty import inputs_section, judge_section, verdict_section
 from valor_workbench.ui.views import chart_painter, paint_over_3d, slice_painter
 
 
@@ -37,7 +41,11 @@ class Workbench:
     def __init__(self, guard: Guard, roots: tuple[Path, ...], *, software_gl: bool) -> None:
         self.server = get_server("valor", client_type="vue3")
         self.server.enable_module({"serve": {"valor": str(STATIC)}, "scripts": ["valor/valor.js"]})
-        painters = ViewPainters(slice_painter(slice_slider), paint_over_3d, chart_painter("chart", "''"))
+        painters = ViewPainters(
+            slice_painter(slice_slider),
+            paint_over_3d,
+            chart_painter("UncertaintyState__chart", "UncertaintyState__summary"),
+        )
         folder = new_folder()
         workspace = Workspace(self.server, painters, software_gl=software_gl, log=str(folder / "vtk.log"))
         self.session = Session(self.server, workspace, folder, roots)
@@ -49,6 +57,9 @@ class Workbench:
         self.registration = RegistrationLogic(self.session, self.scans, self.seeds, self.method, self.run)
         self.results = ResultLogic(self.session, self.scans)
         self.editor = EditorLogic(self.session, self.scans)
+        self.uncertainty = UncertaintyLogic(self.session, self.scans, self.run)
+        self.organ_method = MethodLogic(self.session, "points")
+        self.points = PointsLogic(self.session, self.scans, self.organ_method, self.run)
         self._join()
         self._guard = guard
         self.server.controller.on_server_bind.add(self._bind)
@@ -57,6 +68,8 @@ class Workbench:
     def _join(self) -> None:
         self.registration.finished.append(self.results.show)
         self.scans.refreshed.append(self.editor.refresh)
+        self.scans.refreshed.append(self.uncertainty.refresh)
+        self.scans.refreshed.append(self.points.refresh)
         self.scans.demo_loaded.append(self._take_demo)
         self.scans.opened.append(self._take_opened)
         self.scans.scene_loaded.append(self.seeds.adopt_from_scene)
@@ -74,6 +87,10 @@ class Workbench:
             add_labels(self.session.scene, opened.labels, opened.name, self.scans.node("fixed"))
         if opened.seeds is not None:
             self.seeds.put(opened.seeds)
+        if opened.transform is not None:
+            add_transform(self.session.scene, opened.transform, opened.name)
+        if opened.dose is not None:
+            add_image(self.session.scene, as_image(opened.dose), opened.name).SetAttribute(DOSE, "1")
 
     def _build(self) -> Any:
         s = self.scans.state.name
@@ -87,7 +104,21 @@ class Workbench:
         def editor() -> None:
             editor_panel(self.editor.state.name, s.label_items, Guarded(self.session, self.editor))
 
-        panels = Panels({"registration": registration, "editor": editor}, self.session.workspace.build_grid)
+        def uncertainty() -> None:
+            names, actions = self.uncertainty.state.name, Guarded(self.session, self.uncertainty)
+            scans_section(s, Guarded(self.session, self.scans), Guarded(self.session, self.page).open_dialog)
+            inputs_section(names, s.transform_items, actions)
+            judge_section(names, self.run.state.name, actions)
+            verdict_section(names, actions)
+
+        def points() -> None:
+            names, actions = self.points.state.name, Guarded(self.session, self.points)
+            organs_section(names, s.label_items, actions, Guarded(self.session, self.page).open_dialog)
+            points_run_section(self.organ_method.state.name, names, self.run.state.name, actions)
+            points_result_section(names, actions)
+
+        modules = {"registration": registration, "points": points, "uncertainty": uncertainty, "editor": editor}
+        panels = Panels(modules, self.session.workspace.build_grid)
         return build_page(self.server, self.session.page.name, panels, Guarded(self.session, self.page))
 
     def _bind(self, web_server: Any) -> None:
@@ -114,6 +145,8 @@ class Workbench:
         await asyncio.sleep(2.0)
         await self.session.runs.run(warm_up)
         self.method.load()
+        self.uncertainty.load()
+        self.organ_method.load()
 
     def close(self) -> None:
         """Leave nothing behind."""

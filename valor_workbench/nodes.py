@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
-from valorlib.convert.mrml import set_image, set_segmentation
-from valorlib.core.images import Image, LabelMap
+from valorlib.convert.mrml import set_image, set_segmentation, set_transform
+from valorlib.core.images import Dose, Image, LabelMap
+from valorlib.core.transforms import AffineTransform, Transform
 from valorlib.scene.display import look_at
 from valorlib.scene.nodes import RUN
 
@@ -43,6 +44,20 @@ def add_labels(scene: Any, labels: LabelMap, name: str, volume: Any = None) -> A
     return node
 
 
+def as_image(dose: Dose) -> Image:
+    """A dose as an image, for a volume node."""
+    return Image(dose.array, dose.grid, "dose")
+
+
+def add_transform(scene: Any, transform: Transform, name: str) -> Any:
+    """New transform node, from parent, fixed to moving."""
+    linear = isinstance(transform, AffineTransform)
+    kind = "vtkMRMLLinearTransformNode" if linear else "vtkMRMLGridTransformNode"
+    node = scene.AddNewNodeByClass(kind, scene.GetUniqueNameByString(name))
+    set_transform(node, transform)
+    return node
+
+
 def segment_ml(segment: Any) -> float:
     """Volume of a segment's label map."""
     data = segment.GetRepresentation("Binary labelmap")
@@ -66,11 +81,13 @@ def add_region(scene: Any, center_ras: list[float], size_mm: float) -> Any:
     return node
 
 
-def rows(scene: Any, node_class: str, *, hide_results: bool = False) -> list[dict[str, str]]:
+def rows(scene: Any, node_class: str, *, hide_results: bool = False, attribute: str = "") -> list[dict[str, str]]:
     """{title, value} of the nodes of a class, for a list of the page."""
     found = []
     for n in range(scene.GetNumberOfNodesByClass(node_class)):
         node = scene.GetNthNodeByClass(n, node_class)
+        if attribute and not node.GetAttribute(attribute):
+            continue
         if node.GetHideFromEditors() or (hide_results and node.GetAttribute(RUN)):
             continue
         found.append({"title": node.GetName() or node.GetID(), "value": node.GetID()})

@@ -172,7 +172,7 @@ class Workspace:
         views = self.slice_views
         return {i for v in views for i in (v.get_background_volume_id(), v.get_foreground_volume_id()) if i}
 
-    def set_legend(self, node: Any, title: str, *, visible: bool) -> None:
+    def set_legend(self, node: Any, title: str, *, visible: bool, in_3d: bool = False) -> None:
         """Show or hide the color legend of a node; call after the layers were set."""
         legend = self.color_logic.GetColorLegendDisplayNode(node)
         if legend is None and visible:
@@ -186,8 +186,8 @@ class Workspace:
             legend.SetPosition(0.97, 0.55)
             legend.SetLabelFormat("%.1f")
             legend.SetVisibility(visible)
-            legend.SetVisibility2D(visible)
-            legend.SetVisibility3D(False)
+            legend.SetVisibility2D(visible and not in_3d)
+            legend.SetVisibility3D(visible and in_3d)
             legend.Modified()
 
     def fit(self) -> None:
@@ -207,6 +207,19 @@ class Workspace:
             node = view.get_view_node()
             node.JumpSliceByCentering(*at)
             view.schedule_render()
+
+    def set_slices_at(self, node: Any) -> None:
+        """Center the slices on a node that is no volume, and show all of it."""
+        bounds = [0.0] * 6
+        node.GetRASBounds(bounds)
+        middle = [(bounds[2 * n] + bounds[2 * n + 1]) / 2 for n in range(3)]
+        size = 1.1 * max(bounds[2 * n + 1] - bounds[2 * n] for n in range(3))
+        self.show_layers(None, None, 0.0)
+        for view in self.slice_views:
+            width, height = (max(1, v) for v in view.render_window().GetSize())
+            scale = size / min(width, height)
+            view.get_view_node().SetFieldOfView(scale * width, scale * height, 1.0)
+        self.jump(middle)
 
     def slice_center(self) -> NDArray[np.float64]:
         """(3,) where the three slices cross, RAS mm."""

@@ -133,8 +133,10 @@ class UncertaintyState:
     landmarks: list[Row] = field(default_factory=list)
     metrics: list[Row] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    dose_rows: list[Row] = field(default_factory=list)
+    fields: list[Row] = field(default_factory=list)
+    tolerance_fields: list[Row] = field(default_factory=list)
     chart: str = ""
-    chart_kind: str = "dvh"
 
 
 @dataclass
@@ -144,10 +146,10 @@ class PointsState:
     fixed: str = ""
     moving: str = ""
     organs: list[Row] = field(default_factory=list)
-    motion: str = "default"
     why_not: str = "Choose the fixed structures."
     ready: bool = False
     summary: str = ""
-    color_by: str = "organ"
+    color_by: str = "sigma_mm"
+    show_inputs: bool = True
     metrics: list[Row] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

@@ -71,7 +71,8 @@ class EditorLogic:
             self._session.workspace.set_segment(str(segment))
 
     def _use_effect(self) -> None:
-        effect, node = str(self.state.data.effect or ""), self._node()
+        effect = str(self.state.data.effect or "")
+        node: Any = self._node()
         if effect not in ("paint", "erase"):
             self._session.workspace.set_effect("")
             return

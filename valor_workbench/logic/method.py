@@ -17,12 +17,13 @@ class MethodLogic:
 
     def __init__(self, session: Session, kind: str) -> None:
         self._session = session
-        self.state = session.typed(MethodState)
+        self.state = session.typed(MethodState, kind)
         self.options: Options | None = None
         self._kind = kind
         names = self.state.name
         self.state.bind_changes({names.name: self._method_chosen, names.preset: self._preset_chosen})
         self.state.data.names = [{"title": e.title, "value": e.name} for e in catalog.ENTRIES if e.kind == kind]
+        self.state.data.name = self.state.data.names[0]["value"]
 
     def load(self) -> None:
         """Import the chosen method, which may take a second; called once the page is up."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from valor_workbench import nodes as scene_nodes
-from valor_workbench import tasks_files, tasks_registration
+from valor_workbench import tasks_registration
+from valor_workbench.logic.files import offer_folder
 from valor_workbench.logic.measures import registration_rows, registration_summary
 from valor_workbench.logic.scans import ScansLogic
 from valor_workbench.logic.session import Session
@@ -204,15 +205,9 @@ class ResultLogic:
 
     def export(self) -> None:
         """Make the result folder ready for download."""
-        self._session.start(self._export())
-
-    async def _export(self) -> None:
         if self._done is None:
             raise InputError("export: expected a result of this session; press Apply to compute it again")
-        self._session.busy("Packing the result")
-        path = await self._session.quick.run(tasks_files.zip_folder, self._done.folder, "valor-registration")
-        url = self._session.downloads.offer(path, "valor-registration.zip")
-        self._session.say("The result is ready:", url=url, name="valor-registration.zip")
+        self._session.start(offer_folder(self._session, self._done.folder, "valor-registration"))
 
     def report(self) -> None:
         """Make the report ready for download."""

@@ -34,6 +34,7 @@ class SeedsLogic:
         self._lists: dict[int, Any] = {}
         self._past: list[Snapshot] = [[]]
         self._quiet = False
+        self._side = self.state.data.on
         self._preview_node: Any | None = None
         self._sent_key = ""
         self._wanted = 0
@@ -223,6 +224,9 @@ class SeedsLogic:
             self._session.workspace.start_placing(self._list(int(self.state.data.tumor)))
 
     def _side_chosen(self) -> None:
+        if self._side == self.state.data.on:
+            return
+        self._side = self.state.data.on
         self._show_side()
         self.request_preview()
 

@@ -47,9 +47,9 @@ class Session:
             raise RuntimeError("the scene was touched off the server's thread")
         return self.workspace.scene
 
-    def typed(self, kind: type[Any]) -> Any:
-        """The page variables of a state dataclass."""
-        return TypedState(self.server.state, kind)
+    def typed(self, kind: type[Any], prefix: str = "") -> Any:
+        """The page variables of a state dataclass; a prefix keeps two of one kind apart."""
+        return TypedState(self.server.state, kind, namespace=prefix)
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run a coroutine beside the page; its errors become one sentence on the page."""

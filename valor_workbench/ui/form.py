@@ -12,10 +12,10 @@ from valor_workbench.ui.parts import Action
 _LOOK: dict[str, Any] = {"density": "compact", "variant": "outlined", "hide_details": "auto"}
 
 
-def options_form(fields: str, change: Action) -> None:
+def options_form(fields: str, change: Action, *, title: str = "Options") -> None:
     """Fields folded away behind one line; what differs from the default is marked."""
-    with html.Details(classes="mb-2"):
-        html.Summary("Options", classes="valor-hint")
+    with html.Details(classes="mb-2", v_show=(f"{fields}.length",)):
+        html.Summary(title, classes="valor-hint")
         with html.Div(v_for=f"field in {fields}", key="field.name", classes="valor-field"):
             v.VSwitch(
                 v_if="field.kind === 'switch'",

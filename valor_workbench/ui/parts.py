@@ -81,7 +81,7 @@ def icon_button(icon: str, label: str, action: Any, **kwargs: Any) -> None:
     v.VBtn(icon=icon, click=action, raw_attrs=raw, **kwargs)
 
 
-def choices(label: str, model: str, options: dict[str, str], **kwargs: Any) -> None:
+def choices(label: str, model: str, options: dict[str, str], *, classes_more: str = "", **kwargs: Any) -> None:
     """A row of buttons of which one is on: value to title."""
     with v.VBtnToggle(
         v_model=(model,),
@@ -89,7 +89,7 @@ def choices(label: str, model: str, options: dict[str, str], **kwargs: Any) -> N
         density="compact",
         divided=True,
         variant="outlined",
-        classes="valor-choices",
+        classes=f"valor-choices {classes_more}",
         raw_attrs=['role="group"', f'aria-label="{escape(label)}"'],
         **kwargs,
     ):
@@ -114,13 +114,47 @@ def metrics_table(rows: str, jump: Action, caption: str) -> None:
                 )
 
 
-def run_box(names: Any, apply: Action, cancel: Action, what: str) -> None:
+def checks_table(rows: str, caption: str) -> None:
+    """Rows {name, value, chance, light}: pass, check and fail are told by a word for those who see no colors."""
+    with html.Table(v_if=f"{rows}.length", classes="valor-table", **aria(caption)), html.Tbody():  # noqa: SIM117
+        with html.Tr(v_for=f"(row, n) in {rows}", key="n", raw_attrs=[':title="row.note"']):
+            with html.Td():
+                html.Span(
+                    "{{ {pass: '\u2713', check: '!', fail: '\u2717'}[row.light] }}",
+                    classes="valor-light",
+                    raw_attrs=[":class=\"'valor-' + row.light\"", ':aria-label="row.light"', 'role="img"'],
+                    v_if="row.light && row.light !== 'none'",
+                )
+                html.Span("{{ row.name }}")
+            html.Td("{{ row.value }}", classes="valor-number")
+            html.Td("{{ row.chance }}", classes="valor-number", v_if="row.chance")
+
+
+def warnings_list(warnings: str) -> None:
+    """One line a warning."""
+    v.VAlert(
+        text=("w",), v_for=f"(w, n) in {warnings}", key="n", type="warning", density="compact", variant="tonal",
+        classes="mb-1 valor-warning",
+    )  # fmt: skip
+
+
+def reason_line(why_not: str, running: str) -> None:
+    """Why Apply cannot start."""
+    html.P(
+        f"{{{{ {why_not} }}}}",
+        v_if=f"{why_not} && !{running}",
+        classes="valor-why",
+        raw_attrs=['role="status"', 'data-test="why-not"'],
+    )
+
+
+def run_box(names: Any, why_not: str, apply: Action, cancel: Action, what: str) -> None:
     """Apply with the reason why it cannot; while running: stage, progress, time left and Cancel."""
     with html.Div(v_if=(f"!{names.running}",)):
         v.VBtn(
             what,
             click=apply,
-            disabled=(f"{names.why_not} !== ''",),
+            disabled=(f"{why_not} !== ''",),
             color="primary",
             variant="flat",
             block=True,
@@ -134,7 +168,7 @@ def run_box(names: Any, apply: Action, cancel: Action, what: str) -> None:
                 html.Span(f"{{{{ {names.message} }}}}")
                 html.Span(f"{{{{ {names.left} }}}}", classes="ml-2 font-weight-medium")
             button("Cancel", cancel, icon="mdi-stop", color="error", raw_attrs=['data-test="cancel"'])
-        button("Run again after this", apply, v_if=f"!{names.queued} && {names.why_not} === ''", variant="text")
+        button("Run again after this", apply, v_if=f"!{names.queued} && {why_not} === ''", variant="text")
         html.P("One more run is waiting.", v_if=names.queued, classes="valor-hint")
     html.P(f"{{{{ {names.note} }}}}", v_if=names.note, classes="valor-hint", raw_attrs=['role="status"'])
 

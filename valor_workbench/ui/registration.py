@@ -14,11 +14,13 @@ from valor_workbench.ui.parts import (
     choices,
     icon_button,
     metrics_table,
+    reason_line,
     run_box,
     section,
     select,
     slider,
     switch,
+    warnings_list,
 )
 
 
@@ -142,23 +144,15 @@ def run_section(method: Any, run: Any, actions: RunActions) -> None:
             select("Preset", method.preset, method.presets, style="flex: 2", v_show=(f"{method.presets}.length > 1",))
         html.P(f"{{{{ {method.reason} || {method.about} }}}}", classes="valor-hint mt-1")
         options_form(method.fields, actions.set_option)
-        html.P(
-            f"{{{{ {run.why_not} }}}}",
-            v_if=f"{run.why_not} && !{run.running}",
-            classes="valor-why",
-            raw_attrs=['role="status"', 'data-test="why-not"'],
-        )
-        run_box(run, actions.apply, actions.cancel, "Apply")
+        reason_line(run.why_not, run.running)
+        run_box(run, run.why_not, actions.apply, actions.cancel, "Apply")
 
 
 def result_section(names: Any, actions: ResultActions) -> None:
     """Step 4: look, measure, take home."""
     with section("4  Result", v_if=names.ready):
         html.P(f"{{{{ {names.summary} }}}}", classes="valor-summary", raw_attrs=['data-test="summary"'])
-        v.VAlert(
-            text=("w",), v_for=f"(w, n) in {names.warnings}", key="n", type="warning", density="compact",
-            variant="tonal", classes="mb-1",
-        )  # fmt: skip
+        warnings_list(names.warnings)
         html.H3("Compare", classes="valor-subheading")
         choices(
             "How the scans are compared", names.mode,

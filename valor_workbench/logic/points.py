@@ -1,0 +1,188 @@
+"""PointCloudRegistration: organ surfaces of one set carried onto another, each organ moving by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from valor_workbench import nodes as scene_nodes
+from valor_workbench import tasks_points
+from valor_workbench.logic.files import offer_folder
+from valor_workbench.logic.method import MethodLogic
+from valor_workbench.logic.runs import RunLogic
+from valor_workbench.logic.scans import ScansLogic
+from valor_workbench.logic.session import Session
+from valor_workbench.states import PointsState
+from valor_workbench.tasks_points import Carried
+from valorlib.core.errors import InputError
+from valorlib.scene import point_cloud_registration as scene_functions
+from valorlib.scene.nodes import ResultNodes, remove
+
+ROLE = "VALOR.side"
+
+
+class PointsLogic:
+    """Inputs, run and result of the point cloud panel."""
+
+    def __init__(self, session: Session, scans: ScansLogic, method: MethodLogic, run: RunLogic) -> None:
+        self._session, self._scans, self._method, self._run = session, scans, method, run
+        self.state = session.typed(PointsState)
+        self.nodes: ResultNodes | None = None
+        self._done: Carried | None = None
+        names = self.state.name
+        self.state.bind_changes(
+            {
+                (names.fixed, names.moving): lambda *_: self._chosen(),
+                names.color_by: lambda by: self._color(),
+                names.show_inputs: lambda on: self._show_inputs(),
+            }
+        )
+
+    def refresh(self) -> None:
+        """Read the lists from the scene; choose the first two."""
+        values = [row["value"] for row in self._scans.state.data.label_items]
+        data = self.state.data
+        with self._session.server.state:
+            if data.fixed not in values:
+                data.fixed = ""
+            if data.moving not in values:
+                data.moving = ""
+        self.check()
+
+    def _node(self, which: str) -> Any | None:
+        chosen = str(getattr(self.state.data, which) or "")
+        return self._session.scene.GetNodeByID(chosen) if chosen else None
+
+    def _chosen(self) -> None:
+        fixed, moving = self._node("fixed"), self._node("moving")
+        both = [] if fixed is None else scene_functions.organs_of([fixed])
+        there = [] if moving is None else scene_functions.organs_of([moving])
+        kept = {row["name"]: row["use"] for row in self.state.data.organs}
+        rows = [
+            {"name": name, "use": kept.get(name, True), "matched": name in there, "number": n}
+            for n, name in enumerate(both)
+        ]
+        with self._session.server.state:
+            self.state.data.organs = rows
+        self._show_inputs()
+        self.check()
+
+    def toggle(self, name: Any) -> None:
+        """Take an organ along or leave it out."""
+        rows = [{**row, "use": not row["use"]} if row["name"] == name else row for row in self.state.data.organs]
+        with self._session.server.state:
+            self.state.data.organs = rows
+        self.check()
+
+    def check(self) -> None:
+        """Say on the page why Apply cannot start, or nothing."""
+        with self._session.server.state:
+            self.state.data.why_not = self.why_not()
+
+    def why_not(self) -> str:
+        """One sentence on what is missing, or nothing."""
+        fixed, moving = self._node("fixed"), self._node("moving")
+        if fixed is None or moving is None:
+            return "Choose the fixed and the moving structures, or open the generated organs."
+        if fixed is moving:
+            return "Fixed and moving are the same structures; choose two."
+        if not any(row["use"] and row["matched"] for row in self.state.data.organs):
+            return "No organ has the same name in both; rename them so that they match."
+        return ""
+
+    def apply(self) -> None:
+        """Start the run."""
+        reason = self.why_not()
+        if reason:
+            raise InputError(reason)
+        if self._method.options is None:
+            self._method.load()
+        self._session.start(self._go())
+
+    async def _go(self) -> None:
+        fixed, moving = self._node("fixed"), self._node("moving")
+        organs = [row["name"] for row in self.state.data.organs if row["use"] and row["matched"]]
+        given = scene_functions.read_inputs(self._session.scene, [fixed], [moving], organs=organs)
+        name, options = self._method.state.data.name, self._method.options
+        done: Carried = await self._run.run(tasks_points.carry, given, name, options, 0)
+        if self.nodes is not None:
+            remove(self._session.scene, self.nodes)
+        self.nodes = scene_functions.write_result(self._session.scene, done.outcome, fixed=fixed, moving=moving)
+        self._done = done
+        self._scans.refresh()
+        rows = done.outcome.rows
+        with self._session.server.state:
+            data = self.state.data
+            data.ready, data.color_by = True, "sigma_mm"
+            before = sum(r.mean_before_mm for r in rows) / len(rows)
+            after = sum(r.mean_after_mm for r in rows) / len(rows)
+            spent = float(done.record["seconds"])
+            data.summary = f"Done in {spent:.1f} s. Mean distance {before:.1f} mm before, {after:.2f} mm after."
+            data.metrics = [_row(r) for r in rows]
+            data.warnings = list(done.warnings)
+        self._show_inputs()
+        self._color()
+        self._session.workspace.fit_3d()
+
+    def cancel(self) -> None:
+        """End the run."""
+        self._run.cancel()
+
+    def set_option(self, name: Any, value: Any) -> None:
+        """Change one option of the method."""
+        self._method.set_option(name, value)
+
+    def _color(self) -> None:
+        if self.nodes is None:
+            return
+        by = str(self.state.data.color_by)
+        scene_functions.color_models(self._session.scene, self.nodes, by)
+        titles = {"sigma_mm": "1 sigma, mm", "displacement_mm": "Moved by, mm"}
+        models = [self.nodes.node(self._session.scene, role) for role in self.nodes.roles if role.startswith("model:")]
+        for n, model in enumerate(m for m in models if m is not None):
+            visible = n == 0 and by in titles
+            self._session.workspace.set_legend(model, titles.get(by, ""), visible=visible, in_3d=True)
+
+    def _show_inputs(self) -> None:
+        """Surfaces of the inputs: the fixed ones pale, the moving ones only before a result."""
+        for which, opacity in (("fixed", 0.25), ("moving", 0.6)):
+            node = self._node(which)
+            if node is None or node.GetDisplayNode() is None:
+                continue
+            shown = bool(self.state.data.show_inputs) and (which == "fixed" or self.nodes is None)
+            if shown:
+                node.CreateClosedSurfaceRepresentation()
+            node.GetDisplayNode().SetVisibility(shown)
+            node.GetDisplayNode().SetVisibility3D(shown)
+            node.GetDisplayNode().SetOpacity3D(opacity)
+        self._session.workspace.fit_3d()
+
+    def export(self) -> None:
+        """Make the result folder ready for download."""
+        if self._done is None:
+            raise InputError("export: expected a result; press Apply first")
+        self._session.start(offer_folder(self._session, self._done.folder, "valor-points"))
+
+    def load_demo(self) -> None:
+        """Open the generated organs."""
+        self._session.start(self._demo())
+
+    async def _demo(self) -> None:
+        self._session.busy("Making the example")
+        fixed, moving = await self._session.quick.run(tasks_points.make_organs_demo, 0)
+        with self._session.server.state:
+            first = scene_nodes.add_labels(self._session.scene, fixed, "Organs of patient 1 (fixed)")
+            second = scene_nodes.add_labels(self._session.scene, moving, "Organs of patient 2 (moving)")
+            self._scans.refresh()
+            self.state.data.fixed, self.state.data.moving = first.GetID(), second.GetID()
+        self._session.workspace.set_slices_at(first)
+        self._session.busy("")
+
+
+def _row(one: Any) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "before": f"{one.mean_before_mm:.1f}",
+        "after": f"{one.mean_after_mm:.2f}",
+        "hd95": f"{one.hd95_after_mm:.1f}",
+        "sigma": f"{one.sigma_mm:.1f}",
+    }
