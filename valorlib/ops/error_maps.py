@@ -13,7 +13,7 @@ from scipy import ndimage
 from valorlib.core.grid import Grid
 from valorlib.core.images import Image
 from valorlib.core.transforms import DisplacementField
-from valorlib.ops.jacobian import jacobian_determinant
+from valorlib.ops.jacobian import gradient, jacobian_determinant
 
 F32 = NDArray[np.float32]
 
@@ -31,7 +31,7 @@ def squared_length(difference: NDArray[np.floating]) -> F32:
     return np.asarray(np.einsum("...c,...c->...", difference, difference), dtype=np.float32)
 
 
-def disagreement(fields: Sequence[DisplacementField], *, smooth_mm: float = 4.0) -> F32:
+def disagreement(fields: Sequence[DisplacementField], *, smooth_mm: float = 8.0) -> F32:
     """(K, J, I) rms 3D distance of the fields from their mean (with n - 1), smoothed in the square, mm."""
     stack = np.stack([field.array for field in fields])
     variance = squared_length(stack - stack.mean(axis=0)).sum(axis=0) / max(len(fields) - 1, 1)
@@ -60,25 +60,27 @@ def local_correlation(fixed: Image, warped: Image, *, radius_mm: float = 8.0) ->
     return np.asarray(np.clip(top / (bottom + floor), -1, 1), dtype=np.float32)
 
 
-def local_features(fixed: Image, warped: Image, field: DisplacementField, spread: F32) -> F32:
-    """(K, J, I, 11) what is seen around a voxel: edges, texture, likeness, motion and how far settings disagree."""
+def local_features(fixed: Image, field: DisplacementField) -> F32:
+    """(K, J, I, 8) what is seen around a voxel: edges, texture along each axis, gray value, volume change; smoothed.
+
+    How alike the images became is left out on purpose: it predicts the error on made pairs and misleads on real ones.
+    """
     grid = fixed.grid
     values = fixed.array / max(float(fixed.array.std()), 1e-6)
     slopes = [ndimage.gaussian_gradient_magnitude(values, [w / s for s in grid.spacing[::-1]]) for w in (3.0, 8.0)]
-    difference = (warped.array - fixed.array) / max(float(fixed.array.std()), 1e-6)
-    axes = [smoothed(np.gradient(values, h, axis=n) ** 2, grid, 6.0) for n, h in enumerate(grid.spacing[::-1])]
-    inside = smoothed(1 - local_correlation(fixed, warped), grid, 4.0)
+    steep = [smoothed(_slope(values, n, h) ** 2, grid, 6.0) for n, h in enumerate(grid.spacing[::-1])]
     stack = [
         *(np.log(s + 1e-3) for s in slopes),
-        *(np.log(a + 1e-4) for a in axes),
-        np.log(np.min(axes, axis=0) + 1e-4),
-        np.log(smoothed(difference**2, grid, 6.0) + 1e-3),
-        np.log(inside + 1e-2),
-        np.log(spread + 1e-2),
+        *(np.log(a + 1e-4) for a in steep),
+        np.log(np.min(steep, axis=0) + 1e-4),
         np.abs(jacobian_determinant(field).array - 1),
-        smoothed(values, grid, 4.0),
+        values,
     ]
-    return np.stack(stack, axis=-1).astype(np.float32)
+    return np.stack([smoothed(x, grid, 5.0) for x in stack], axis=-1)
+
+
+def _slope(values: F32, axis: int, spacing: float) -> F32:
+    return np.asarray(gradient(values, axis, spacing))
 
 
 class ErrorRegressor:

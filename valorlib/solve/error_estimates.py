@@ -126,7 +126,7 @@ def anchored(pair: WorkingPair, fields: tuple[DisplacementField, ...], *, own_fa
         own_factor: how much larger the error of an ensemble is than its spread.
     """
     difference = pair.field.array - fields[0].array
-    own = own_factor * disagreement(fields)
+    own = own_factor * disagreement(fields, smooth_mm=4.0)
     sigma = np.sqrt(smoothed(squared_length(difference), pair.grid, 2.0) + own**2).astype(np.float32)
     likeness = [
         float(local_correlation(pair.fixed, pair.warped(f))[pair.inside].mean()) for f in (pair.field, fields[0])
@@ -139,7 +139,6 @@ class Bootstrapped:
     """Fields and errors of registrations whose truth is known."""
 
     bases: tuple[Image, ...]
-    warped: tuple[Image, ...]
     fields: tuple[DisplacementField, ...]
     errors: tuple[F32, ...]
 
@@ -152,7 +151,7 @@ def bootstrap(
     base = denoised(pair.fixed)
     noise = noise_level(pair.fixed, pair.inside)
     size = max(6.0, 1.2 * float(np.percentile(np.linalg.norm(_nonaffine(field, pair)[pair.inside], axis=-1), 95)))
-    bases, warped, fields, errors = [], [], [], []
+    bases, fields, errors = [], [], []
     for n in range(repeats):
         factor = 0.35 + 0.9 * (n + 0.5) / repeats
         motion = random_field(pair.grid, rng, size_mm=factor * size)
@@ -160,10 +159,9 @@ def bootstrap(
         step = part(progress, n / repeats, (n + 1) / repeats)
         found = _without_start(pair, register)(known.fixed, known.moving, 0, step)
         bases.append(known.fixed)
-        warped.append(resample_image(known.moving, pair.grid, found))
         fields.append(found)
         errors.append(np.asarray(found.array - known.truth.array, dtype=np.float32))
-    return Bootstrapped(tuple(bases), tuple(warped), tuple(fields), tuple(errors))
+    return Bootstrapped(tuple(bases), tuple(fields), tuple(errors))
 
 
 def _nonaffine(field: DisplacementField, pair: WorkingPair) -> F32:
@@ -222,12 +220,11 @@ def full_estimate(
     moved = consistency(pair, fields[0], register, half, seed, part(progress, 0.55, 0.95))
     progress(0.96, "Fitting the error regressor")
     features, sizes = [], []
-    for base, warped, field, error in zip(made.bases, made.warped, made.fields, made.errors, strict=True):
-        here = local_features(base, warped, field, spread)
-        features.append(here[pair.inside])
+    for base, field, error in zip(made.bases, made.fields, made.errors, strict=True):
+        features.append(local_features(base, field)[pair.inside])
         sizes.append(np.linalg.norm(error[pair.inside], axis=-1).astype(np.float32))
     regressor = ErrorRegressor(np.concatenate(features), np.concatenate(sizes), seed=seed)
-    predicted = regressor.sigma(local_features(pair.fixed, pair.warped(fields[0]), fields[0], spread))
+    predicted = regressor.sigma(local_features(pair.fixed, fields[0]))
     return geometric_mean([predicted, root_mean_square(moved, pair.grid), spread])
 
 
