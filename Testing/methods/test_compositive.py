@@ -14,7 +14,8 @@ from valorlib.core.images import Image, LabelMap
 from valorlib.core.inputs import ImagePair
 from valorlib.core.run import Run
 from valorlib.demo import make_pair
-from valorlib.methods.compositive import METHOD, PRESETS, CompositiveOptions, register
+from valorlib.methods.compositive import METHOD, register
+from valorlib.methods.compositive_options import PRESETS, CompositiveOptions
 from valorlib.ops.lungs import lung_mask
 from valorlib.ops.transforms import map_points
 

@@ -14,7 +14,8 @@ from valorlib.core.points import PointCloud, PointPair, Seeds
 from valorlib.core.run import Run
 from valorlib.core.transforms import AffineTransform
 from valorlib.demo import make_pair
-from valorlib.methods.valor import METHOD, PRESETS, ValorOptions, register
+from valorlib.methods.valor import METHOD, register
+from valorlib.methods.valor_options import PRESETS, ValorOptions
 from valorlib.ops.agreement import carry_labels
 from valorlib.ops.jacobian import jacobian_determinant
 from valorlib.ops.transforms import map_points

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -13,10 +12,11 @@ from valorlib.core.errors import InputError
 from valorlib.core.images import Image, LabelMap
 from valorlib.core.inputs import ImagePair
 from valorlib.core.method import Method
-from valorlib.core.options import Options, as_dict, option
+from valorlib.core.options import as_dict
 from valorlib.core.results import Result
 from valorlib.core.run import Run, part
 from valorlib.core.transforms import AffineTransform
+from valorlib.methods.valor_options import PRESETS, REASONS, ValorOptions
 from valorlib.ops.joint import segment_clicked, segment_other
 from valorlib.ops.masks import both, bounding_grid, clipped, indicator, outside
 from valorlib.ops.overlap import body_mask, center_of_mass_start, check_overlap, rigid_start, signal_drop_mask
@@ -27,54 +27,9 @@ from valorlib.solve.constraints import Landmarks, TumorMotion
 from valorlib.solve.deform import Deformed, Matching, deform
 from valorlib.solve.frame import Frame
 from valorlib.solve.outcome import Outcome, estimate_memory_gb, one_thread, outcome
-from valorlib.solve.schedule import Level
 
-MOTIONS = ("free", "volume", "rigid")
 SUSPICIOUS, WEAK = 0.995, 0.3
 MASK_WEIGHT = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class ValorOptions(Options):
-    """Options of `register`."""
-
-    start: str = option(
-        "headers",
-        "Where to start: as the headers say, centers on each other, or a rigid search",
-        choices=("headers", "centers", "rigid"),
-    )
-    similarity: str = option(
-        "lncc",
-        "What makes two images alike: local correlation, or squared for contrast that may turn over",
-        choices=("lncc", "lncc_squared"),
-    )
-    levels_mm: tuple[float, ...] = option((2.8, 1.4, 0.9), "Voxels of each level", low=0.2, high=20.0, unit="mm")
-    iterations: tuple[int, ...] = option((40, 30, 15), "Most steps at each level", low=1, high=1000)
-    smoothness_mm: float = option(2.0, "Smoothness of the motion at the finest level", low=0.2, high=20.0, unit="mm")
-    reach_mm: float = option(8.0, "Neighborhood that moves together in a step", low=0.5, high=40.0, unit="mm")
-    tumor_motion: tuple[str, ...] = option(
-        ("free",), "Each tumor (or all): free, keeps its volume, or rigid", choices=MOTIONS
-    )
-    ignore_tumor_mm: float = option(
-        -1.0, "Leave tumors and this margin out of the comparison (below 0: keep them)", low=-1.0, high=50.0, unit="mm"
-    )
-    landmark_weight: float = option(0.5, "How strongly landmarks pull, where given", low=0.0, high=1.0)
-    masks_confirmed: bool = option(
-        False, "Tumor labels of both scans are given and checked by a person: make them meet"
-    )
-    body_only: bool = option(True, "Compare inside the body, away from signal drops")
-    bias_correction: bool = option(False, "Correct slow shading of MR first (N4)")
-    segment_tumors: bool = option(True, "Find the clicked tumors in both scans")
-    clip: tuple[float, ...] = option((), "Lowest and highest intensity looked at (HU for CT); empty: all")
-    contrast: str = option("auto", "Tumor against its surroundings", choices=("auto", "bright", "dark", "band"))
-    extent_mm: tuple[float, ...] = option(
-        (), "How far each tumor reaches from its middle, when known (0: not)", low=0.0, high=200.0, unit="mm"
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if len(self.levels_mm) != len(self.iterations) or not self.levels_mm:
-            raise InputError("iterations: expected one number per level of levels_mm; give both the same length")
 
 
 def register(pair: ImagePair, options: ValorOptions, run: Run) -> Result:
@@ -146,7 +101,7 @@ class _Job:
     def _prepare(self) -> tuple[Image, Image, AffineTransform]:
         pair, options, run = self.pair, self.options, self.run
         run.progress(0.0, "Looking at the images")
-        memory_gb = estimate_memory_gb(pair.fixed.grid, pair.moving.grid, self._levels())
+        memory_gb = estimate_memory_gb(pair.fixed.grid, pair.moving.grid, self.options.schedule(self.pair.fixed.grid))
         self.record["memory_estimate_gb"] = round(memory_gb, 2)
         start = AffineTransform.identity()
         if pair.start is not None:
@@ -164,24 +119,6 @@ class _Job:
             run.progress(0.08, "Correcting the shading")
             images = [correct_bias(image) for image in images]
         return images[0], images[1], start
-
-    def _levels(self) -> list[Level]:
-        options, smallest = self.options, 0.8 * min(self.pair.fixed.grid.spacing)
-        pairs = list(zip(options.levels_mm, options.iterations, strict=True))
-        used = [p for p in pairs if p[0] >= smallest] or pairs[:1]
-        return [
-            Level(
-                image_mm=mm,
-                iterations=steps,
-                field_mm=max(2.0 * mm, 1.4 * options.smoothness_mm),
-                step_mm=(0.36 if n < 2 else 0.28) * mm,
-                gradient_mm=options.reach_mm,
-                total_mm=options.smoothness_mm * (1.0 if n else 1.5),
-                window_mm=max(1.8 * mm, 3.0),
-                stride=1 if n < 2 else 2,
-            )
-            for n, (mm, steps) in enumerate(used)
-        ]
 
     def _selective(self) -> SelectiveOptions:
         return SelectiveOptions(contrast=self.options.contrast, extent_mm=self.options.extent_mm)
@@ -219,7 +156,7 @@ class _Job:
             fixed,
             moving,
             frame,
-            self._levels(),
+            self.options.schedule(self.pair.fixed.grid),
             matching,
             device=self.run.device,
             progress=part(self.run.progress, 0.25, 0.8),
@@ -252,24 +189,4 @@ class _Job:
             self.warnings.append("The scans look little alike even after registration; check the overlay.")
 
 
-PRESETS = {
-    "default": ValorOptions(),
-    "quick": ValorOptions(levels_mm=(4.0, 2.0), iterations=(25, 15)),
-    "breast_3t_7t": ValorOptions(),
-    "longitudinal": ValorOptions(
-        start="rigid", ignore_tumor_mm=5.0, levels_mm=(4.0, 2.0, 1.0), smoothness_mm=3.0, iterations=(30, 25, 12)
-    ),
-    "ct": ValorOptions(clip=(-1000.0, 400.0), levels_mm=(6.0, 3.0, 1.5), smoothness_mm=3.0),
-    "multimodal": ValorOptions(
-        start="rigid", similarity="lncc_squared", levels_mm=(6.0, 3.0, 1.8), smoothness_mm=5.0, reach_mm=12.0
-    ),
-}
-REASONS = {
-    "default": "Two MR scans of one breast, any field strength.",
-    "quick": "A first look in about a second; half the resolution.",
-    "breast_3t_7t": "3T laid on 7T: local correlation ignores shading; dark areas of 7T are left out.",
-    "longitudinal": "Two visits: the head or breast is aligned first, and the tumor, which changed, does not count.",
-    "ct": "Two CT scans: intensities in Hounsfield units from air to soft tissue.",
-    "multimodal": "Contrast may turn over (T1 and PD, CT and MR): squared correlation and a smoother motion.",
-}
 METHOD = Method("valor", "VALOR", ImagePair, ValorOptions, register, "Pham, VALOR-Net", PRESETS, REASONS)
