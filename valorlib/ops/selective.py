@@ -98,7 +98,7 @@ def segment(
     Raises:
         InputError: no click in the image, or an image with NaN.
 
-    Source: Pham, VALOR-Net, Eq. 3 to 6 (marker-based selective segmentation); Roberts, J. Math. Imaging Vis. 61, 2019.
+    Source: Khan, VALOR-Net (marker-based selective segmentation); Roberts, J. Math. Imaging Vis. 61, 2019.
     Differs: the geodesic term is D theta, D in mm-equivalents; intensities are local and measured again; no network.
     """
     result = _segment(image, seeds, options, run, second, None)
