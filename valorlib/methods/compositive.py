@@ -65,9 +65,15 @@ def register(pair: ImagePair, options: CompositiveOptions, run: Run) -> Result:
         inverse_displacement=ways.inverse,
         start=start,
         losses=losses,
-        warnings=tuple(ways.warnings()),
+        warnings=(*ways.warnings(), *_doubts(pair, options)),
         record=record,
     )
+
+
+def _doubts(pair: ImagePair, options: CompositiveOptions) -> list[str]:
+    if options.similarity == "mind" and pair.landmarks is None:
+        return ["Scans of two kinds were matched by their content alone, which often misleads; check the overlay."]
+    return []
 
 
 def _start(pair: ImagePair, options: CompositiveOptions, run: Run) -> AffineTransform:

@@ -24,12 +24,13 @@ from valorlib.ops.prepare import correct_bias
 from valorlib.ops.selective import SelectiveOptions
 from valorlib.solve.compositive import Constraint
 from valorlib.solve.constraints import Landmarks, TumorMotion
-from valorlib.solve.deform import Deformed, Matching, deform
+from valorlib.solve.deform import Deformed, Matching, deform, textureless
 from valorlib.solve.frame import Frame
 from valorlib.solve.outcome import Outcome, estimate_memory_gb, one_thread, outcome
 
 SUSPICIOUS, WEAK = 0.995, 0.3
 MASK_WEIGHT = 0.5
+TEXTURELESS = 0.4
 
 
 def register(pair: ImagePair, options: ValorOptions, run: Run) -> Result:
@@ -183,6 +184,10 @@ class _Job:
         self.record.update(both_ways.numbers(), local_correlation=round(-found.losses[-1], 4))
         self.record["level_cpu_seconds"] = [round(s, 3) for s in found.seconds]
         self.warnings += both_ways.warnings()
+        flat = textureless(self.pair.fixed, found.frame, self.run.device)
+        self.record["textureless_share"] = round(flat, 3)
+        if flat > TEXTURELESS:
+            self.warnings.append(f"{flat:.0%} of the body shows no texture; what moved there is a guess.")
         if -found.losses[-1] > SUSPICIOUS:
             self.warnings.append("The scans match almost perfectly; check that they are two different scans.")
         if -found.losses[-1] < WEAK and self.options.similarity == "lncc":

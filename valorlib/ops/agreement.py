@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from valorlib.core.grid import Grid
 from valorlib.core.images import Image, LabelMap
 from valorlib.core.transforms import DisplacementField
-from valorlib.ops.boxes import Windows
 from valorlib.ops.resample import resample_image
 
 
@@ -38,20 +35,3 @@ def volume_ml(labels: LabelMap) -> dict[str, float]:
     """Volume of each label, ml."""
     unit = labels.grid.voxel_volume_mm3 / 1000
     return {labels.name_of(label): float(np.sum(labels.array == label) * unit) for label in labels.labels}
-
-
-def textureless_share(image: Tensor, weight: Tensor, windows: Windows, *, noise_share: float = 0.15) -> float:
-    """Share of the weighted voxels whose window shows next to no structure.
-
-    Args:
-        image: (K, J, I), standard deviation about 1.
-        weight: (K, J, I), 1 where it counts.
-        windows: neighborhood looked at.
-        noise_share: windows with a standard deviation below this share of the image's are flat.
-    """
-    count = windows.sums(torch.ones_like(image))
-    mean = windows.sums(image) / count
-    variance = windows.sums(image.square()) / count - mean.square()
-    seen = windows.sums(weight) / count > 0.5
-    flat = (variance < noise_share**2) & seen
-    return float(flat.sum() / seen.sum().clamp_min(1))

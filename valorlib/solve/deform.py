@@ -173,3 +173,20 @@ def _descriptors(image: Tensor) -> Tensor:
     """(12, K, J, I) self-similarity context of (K, J, I)."""
     found: Tensor = mind_ssc(image[None, None], radius=1, step=2)[0]
     return found
+
+
+def textureless(image: Image, frame: Frame, device: str, *, at_mm: float = 2.0, noise_share: float = 0.12) -> float:
+    """Share (0 to 1) of the frame's bright half in which windows of about 10 mm show next to no structure.
+
+    noise_share: windows with a standard deviation below this share of the image's are flat.
+    """
+    grid = frame.grid(at_mm)
+    values = frame.fixed(image, grid, device)
+    weight = (values > values.median()).to(values.dtype)
+    values = _scaled("fixed", values, torch.ones_like(values))
+    radius = tuple(0 if n == 1 else max(1, round(5.0 / s)) for n, s in zip(grid.shape, grid.spacing[::-1], strict=True))
+    windows = Windows(tuple(grid.shape), (radius[0], radius[1], radius[2]))
+    count = windows.sums(torch.ones_like(values))
+    mean = windows.sums(values) / count
+    flat = (windows.sums(values.square()) / count - mean.square() < noise_share**2).to(values.dtype)
+    return float((flat * weight).sum() / weight.sum().clamp_min(1))

@@ -119,5 +119,5 @@ def estimate_memory_gb(fixed: Grid, moving: Grid, levels: Sequence[Level]) -> fl
     finest = min(level.image_mm for level in levels)
     voxels = np.prod([e / max(finest, s) for e, s in zip(fixed.extent_mm, fixed.spacing, strict=True)])
     work = 18.0 * float(voxels)
-    results = 3.0 * float(np.prod(fixed.size)) + 3.0 * float(np.prod(moving.size))
+    results = 5.0 * float(np.prod(fixed.size)) + 4.0 * float(np.prod(moving.size))
     return 4.0 * (work + results) / 1e9
