@@ -45,9 +45,9 @@ class LabelMap:
 
     def __post_init__(self) -> None:
         check_shape("labels", self.array, _pattern(self.grid))
-        if not np.issubdtype(np.asarray(self.array).dtype, np.integer) and np.asarray(self.array).dtype != np.bool_:
-            if not np.array_equal(self.array, np.round(self.array)):
-                raise InputError("labels: expected whole numbers, got fractions; this looks like an image")
+        whole = np.asarray(self.array).dtype.kind in "iub" or np.array_equal(self.array, np.round(self.array))
+        if not whole:
+            raise InputError("labels: expected whole numbers, got fractions; this looks like an image")
         object.__setattr__(self, "array", np.ascontiguousarray(self.array, dtype=np.int32))
 
     @property
