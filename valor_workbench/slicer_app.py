@@ -77,7 +77,7 @@ def layouts() -> dict[str, Layout]:
         "Four views": Layout(column, [Layout(row, [axial, solid]), Layout(row, [coronal, sagittal])]),
         "Axial": Layout(column, [axial]),
         "3D": Layout(column, [solid]),
-        "Chart": Layout(column, [Layout(row, [axial, coronal]), Layout(row, [chart, solid])], ["1", "1"]),
+        "Chart": Layout(column, [Layout(row, [axial, coronal]), Layout(row, [chart, solid], ["3", "2"])]),
     }
 
 
@@ -181,7 +181,8 @@ class Workspace:
             legend.SetTitleText(title)
             for style in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
                 style.SetFontFamilyToArial()
-                style.SetFontSize(11)
+                style.SetFontSize(5)
+                style.BoldOff()
             legend.SetSize(0.12, 0.4)
             legend.SetPosition(0.97, 0.55)
             legend.SetLabelFormat("%.1f")

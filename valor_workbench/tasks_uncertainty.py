@@ -107,7 +107,7 @@ def assess(context: Context, question: Question, seed: int) -> Assessed:
         write_json(folder / "metrics.json", record)
     chart = ""
     if found.dose is not None and found.dose.bands:
-        chart = with_read_out(dvh_svg(found.dose.bands), found.dose.bands)
+        chart = with_read_out(dvh_svg(found.dose.bands, width=660, height=400), found.dose.bands)
     return Assessed(_for_scene(found), found, chart, seconds, target)
 
 
@@ -145,7 +145,7 @@ def make_rt_demo(context: Context, seed: int) -> RtDemo:
     from valorlib.demo_rt import make_rt_case
 
     context.progress(0.1, "Making a radiotherapy case")
-    case = make_rt_case(seed)
+    case = make_rt_case(seed, spacing_mm=4.0)
     labels = case.pair.fixed_labels
     if labels is None:
         raise RuntimeError("the generated case has no structures")

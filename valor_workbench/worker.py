@@ -45,8 +45,12 @@ class Context:
 
     def run(self, seed: int = 0) -> Run:
         """The library's run of this task."""
+        import torch
+
         from valorlib.convert.tensors import choose_device
 
+        # Two threads on a busy machine are slower than one; methods that profit from more ask for them.
+        torch.set_num_threads(1)
         return Run(device=choose_device(self.attempt.device), seed=seed, progress=self.progress)
 
 

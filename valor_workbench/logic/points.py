@@ -174,6 +174,7 @@ class PointsLogic:
             second = scene_nodes.add_labels(self._session.scene, moving, "Organs of patient 2 (moving)")
             self._scans.refresh()
             self.state.data.fixed, self.state.data.moving = first.GetID(), second.GetID()
+            self._method.state.data.preset = "quick"
         self._session.workspace.set_slices_at(first)
         self._session.busy("")
 

@@ -243,6 +243,7 @@ class UncertaintyLogic:
             values = self.state.data
             values.structures, values.dose = segmentation.GetID(), dose.GetID()
             values.transform = transform.GetID()
+            self.set_option("spacing_mm", 8.0)
             values.goals = "target: D95% >= 57 Gy\nrectum: V50Gy <= 50 %\nbladder: Dmean <= 40 Gy"
         self._session.busy("")
 

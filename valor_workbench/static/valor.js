@@ -46,7 +46,7 @@
       const text = mark.textContent;
       if (mark.offsetParent && text && !shown.has(text)) {
         shown.add(text);
-        mark.closest("section").scrollIntoView({ behavior: "instant", block: "start" });
+        setTimeout(() => mark.closest("section").scrollIntoView({ behavior: "instant", block: "start" }), 250);
       }
     });
   }

@@ -1,0 +1,177 @@
+"""A workbench in a process of its own and a real browser before it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PICTURES = ROOT / "Resources" / "Screenshots"
+PROBE = "405 (Method Not Allowed)"
+WAIT_MS = 200_000
+
+
+class App:
+    """A running server. folder: what it uses for temporary files."""
+
+    def __init__(self, folder, *arguments):
+        self.folder = folder
+        environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
+        began = time.monotonic()
+        self.log = (folder.parent / "server.log").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "valor_workbench", "--no-browser", "--root", str(folder.parent), *arguments],
+            cwd=folder.parent,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+        )
+        self.link = ""
+        for line in self.process.stdout:
+            found = re.search(r"http://\S+token=\S+", line)
+            if found:
+                self.link = found.group(0)
+                break
+        self.start_s = time.monotonic() - began
+        assert self.link, "the server did not start: " + Path(self.log.name).read_text()[-2000:]
+
+    def children(self):
+        import psutil
+
+        return [
+            p for p in psutil.Process(self.process.pid).children(recursive=True) if "spawn_main" in str(p.cmdline())
+        ]
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process.stdout.close()
+        self.log.close()
+
+
+class Page:
+    """A browser page on a server, and what it asked for and complained about."""
+
+    def __init__(self, page, app):
+        self.page, self.app, self.complaints, self.requests = page, app, [], []
+        page.set_default_timeout(WAIT_MS)
+        page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda e: self.complaints.append(f"uncaught: {e}"))
+        page.on("request", lambda r: self.requests.append(r.url))
+
+    def enter(self):
+        self.page.goto(self.app.link)
+        self.wait_for_views()
+
+    def wait_for_views(self, count=4):
+        self.page.wait_for_function(
+            "n => [...document.querySelectorAll('.layout-grid-item img')]"
+            ".filter(i => i.naturalWidth > 100).length >= n",
+            arg=count,
+        )
+
+    def module(self, name):
+        self.page.get_by_role("tab", name=name).click()
+
+    def item(self, name):
+        return self.page.locator(f"[data-test={name}]:visible")
+
+    def press(self, name, *, exact=True):
+        self.page.locator("button:visible").get_by_text(name, exact=exact).first.click()
+
+    def done(self):
+        """Wait for the result of a run, or fail with the sentence the page shows."""
+        self.item("summary").or_(self.item("error")).first.wait_for()
+        assert not self.item("error").count(), self.item("error").inner_text()
+        return self.item("summary").inner_text()
+
+    def no_error(self):
+        assert not self.item("error").count(), self.item("error").inner_text()
+
+    def click_in_view(self, number, dx=0, dy=0):
+        """Click beside the middle of a view as a hand does: the pointer comes first."""
+        box = self.page.locator(".layout-grid-item").nth(number).bounding_box()
+        x, y = box["x"] + box["width"] / 2 + dx, box["y"] + box["height"] / 2 + dy
+        for step in (-25, -6, 0):
+            self.page.mouse.move(x + step, y + step)
+            self.page.wait_for_timeout(150)
+        self.page.mouse.down()
+        self.page.mouse.up()
+        return x, y
+
+    def download(self, path):
+        with self.page.expect_download() as waiting:
+            self.item("download").click()
+        waiting.value.save_as(path)
+        return path
+
+    def picture(self, name):
+        """Take a picture; kept in the repository when VALOR_SCREENSHOTS is set."""
+        self.page.wait_for_timeout(700)
+        folder = PICTURES if os.environ.get("VALOR_SCREENSHOTS") else self.app.folder.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=folder / f"{name}.png")
+
+    def check_manners(self):
+        """Nothing was asked of another machine, and nothing was complained about but the known probe."""
+        host = self.app.link.split("/?")[0]
+        foreign = [u for u in self.requests if not u.startswith((host, "data:", "blob:", host.replace("http", "ws")))]
+        assert foreign == []
+        assert [c for c in self.complaints if PROBE not in c] == []
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium here; apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start servers; each is stopped at the end."""
+    started = []
+
+    def begin(*arguments):
+        folder = tmp_path / f"tmp{len(started)}"
+        folder.mkdir()
+        started.append(App(folder, *arguments))
+        return started[-1]
+
+    yield begin
+    for app in started:
+        app.stop()
+
+
+@pytest.fixture
+def visit(chromium):
+    """Open pages on a server, in a browser context of their own."""
+    contexts = []
+
+    def begin(app):
+        contexts.append(chromium.new_context(viewport={"width": 1280, "height": 720}, accept_downloads=True))
+        page = Page(contexts[-1].new_page(), app)
+        page.enter()
+        return page
+
+    yield begin
+    for context in contexts:
+        context.close()

@@ -1,0 +1,204 @@
+"""The job of each module by mouse, in a real browser, on generated data; with the pictures of the README."""
+
+import json
+import time
+import zipfile
+
+import pytest
+
+pytestmark = [pytest.mark.web, pytest.mark.timeout(600)]
+
+
+def test_two_scans_become_one_by_a_click_in_the_tumor(start, visit, tmp_path):
+    app = start("--demo")
+    page = visit(app)
+    page.page.get_by_text("3T (moving)").first.wait_for()
+    page.page.wait_for_timeout(1500)
+
+    page.item("place").click()
+    x, y = page.click_in_view(0)
+    page.page.get_by_text("Preview: Tumor 1:").wait_for()
+    page.press("Background")
+    page.click_in_view(0, 60, 40)
+    rows = page.page.get_by_role("table", name="Clicks").get_by_role("row")
+    rows.nth(1).wait_for()
+    page.picture("workbench-clicks")
+    page.page.get_by_label("Undo the last click").click()
+    page.page.wait_for_function("() => document.querySelectorAll('[aria-label=Clicks] tr').length === 1")
+
+    page.item("place").click()
+    before = rows.first.inner_text()
+    page.page.mouse.move(x, y)
+    page.page.wait_for_timeout(300)
+    page.page.mouse.down()
+    page.page.mouse.move(x + 6, y + 4, steps=4)
+    page.page.mouse.up()
+    page.page.wait_for_function("old => document.querySelector('[aria-label=Clicks] tr').innerText !== old", arg=before)
+    page.page.get_by_label("Undo the last click").click()
+
+    page.item("apply").click()
+    page.item("cancel").wait_for()
+    assert "No folds" in page.done()
+    measures = page.page.get_by_role("table", name="Measures of the registration").inner_text()
+    assert "Tumor 1: agreement (Dice)" in measures
+    assert "Error to the known truth" in measures
+    page.picture("workbench-registration")
+    for name in ("Flicker", "Checker", "Difference", "Blend", "Grid", "Arrows", "Contours", "Off"):
+        page.press(name)
+        page.page.wait_for_timeout(600)
+        page.no_error()
+    page.press("Grid")
+    page.picture("workbench-deformation")
+    page.press("Off")
+    page.page.get_by_label("Volume change (Jacobian)").click()
+    page.picture("workbench-volume-change")
+    page.page.get_by_label("Show where: Error to the known truth").click()
+
+    page.item("export").click()
+    archive = page.download(tmp_path / "result.zip")
+    with zipfile.ZipFile(archive) as made:
+        names = {name.split("/")[1] for name in made.namelist()}
+        record = json.loads(made.read("valor-registration/metrics.json"))
+    assert {"displacement.nrrd", "transform.h5", "warped_moving.nrrd", "jacobian.nrrd", "report.html"} <= names
+    assert record["truth"]["mean_mm"] < 1.5
+    page.page.get_by_label("Save the scene (.mrb)").click()
+    page.page.locator("[data-test=download]", has_text="mrb").wait_for()
+    scene = page.download(tmp_path / "saved.mrb")
+    page.check_manners()
+    app.stop()
+    assert list(app.folder.iterdir()) == []
+
+    again = visit(start(str(scene)))
+    assert "saved result" in again.done()
+    again.page.get_by_role("table", name="Clicks").get_by_text("Tumor 1").wait_for()
+    again.check_manners()
+
+
+def test_organs_of_one_patient_are_carried_onto_another(start, visit):
+    page = visit(start())
+    page.module("Point clouds")
+    assert "generated organs" in page.item("why-not").inner_text()
+    page.item("organs-demo").click()
+    page.page.get_by_role("table", name="Organs").get_by_text("liver").wait_for()
+    page.page.wait_for_function("() => !document.querySelector('[data-test=busy]')")
+    page.item("apply").click()
+    assert "Mean distance" in page.done()
+    table = page.page.get_by_role("table", name="Distances of the organs, mm")
+    assert table.get_by_role("row").count() == 6
+    page.picture("workbench-points")
+    for name in ("Motion", "Organ", "Uncertainty"):
+        page.press(name)
+        page.page.wait_for_timeout(300)
+        page.no_error()
+    page.check_manners()
+
+
+def test_a_registration_is_judged_with_its_dose(start, visit):
+    page = visit(start())
+    page.module("Uncertainty")
+    page.item("rt-demo").click()
+    page.page.wait_for_function("() => document.querySelector('[data-test=busy]')")
+    page.page.wait_for_function("() => !document.querySelector('[data-test=busy]')")
+    page.item("apply").click()
+    assert "expected error" in page.done()
+    checks = page.page.get_by_role("table", name="Checks of the registration")
+    assert checks.get_by_role("row").count() >= 3
+    assert "likely" in page.page.get_by_role("table", name="Goals of the plan, with their probability").inner_text()
+    page.page.locator(".valor-mark").nth(40).hover()
+    page.page.locator(".valor-chart-tip", has_text="target").wait_for()
+    page.picture("workbench-uncertainty")
+    page.press("Volume change")
+    page.press("Mean dose")
+    page.page.wait_for_timeout(500)
+    page.no_error()
+    page.page.get_by_label("Light or dark").click()
+    page.picture("workbench-uncertainty-light")
+    page.check_manners()
+
+
+def test_a_mask_is_painted_and_taken_back(start, visit):
+    page = visit(start("--demo"))
+    page.page.get_by_text("3T (moving)").first.wait_for()
+    page.page.wait_for_timeout(1000)
+    page.module("Correct")
+    page.press("New segment")
+    page.press("Paint")
+    page.page.wait_for_timeout(500)
+    page.click_in_view(0)
+    volume = "() => parseFloat(document.querySelector('[data-test=segment-ml]').innerText)"
+    page.page.wait_for_function(f"({volume})() > 0.02".replace("() =>", "() =>", 1))
+    page.picture("workbench-paint")
+    page.page.get_by_label("Undo the last stroke").click()
+    page.page.wait_for_function(f"({volume})() === 0")
+    page.no_error()
+    page.check_manners()
+
+
+def test_a_run_survives_a_reload_and_ends_within_a_second_when_cancelled(start, visit):
+    app = start("--demo")
+    page = visit(app)
+    page.page.get_by_text("3T (moving)").first.wait_for()
+    page.page.wait_for_timeout(4000)
+    page.item("apply").click()
+    page.item("cancel").wait_for()
+    page.page.reload()
+    page.wait_for_views()
+    page.item("cancel").wait_for()
+    began = time.monotonic()
+    page.item("cancel").click()
+    page.item("apply").wait_for()
+    assert time.monotonic() - began < 1.5
+    page.no_error()
+
+    page.item("apply").click()
+    page.item("cancel").wait_for()
+    page.page.wait_for_timeout(500)
+    workers = app.children()
+    for worker in workers:
+        worker.kill()
+    page.item("error").wait_for()
+    assert "ended unexpectedly" in page.item("error").inner_text()
+
+    page.item("apply").click()
+    page.item("cancel").wait_for()
+    page.page.wait_for_timeout(800)
+    workers = app.children()
+    assert workers
+    app.process.terminate()
+    app.process.wait(10)
+    for worker in workers:
+        worker.wait(5)
+    assert list(app.folder.iterdir()) == []
+
+
+def test_a_second_tab_a_used_link_and_html_in_names_do_no_harm(start, visit, tmp_path):
+    import numpy as np
+
+    from valorlib.convert.files import write_labels
+    from valorlib.core.grid import Grid
+    from valorlib.core.images import LabelMap
+
+    attack = '<img src=x onerror="window.hacked=1">'
+    array = np.zeros((10, 12, 14), dtype=np.int32)
+    array[3:6, 3:6, 3:6] = 1
+    write_labels(LabelMap(array, Grid((14, 12, 10)), {1: attack}), tmp_path / "evil.seg.nrrd")
+    app = start()
+    page = visit(app)
+    second = page.page.context.new_page()
+    answer = second.goto(app.link.split("?")[0])
+    assert answer.status == 409
+    assert "another tab" in second.content()
+    second.close()
+    assert page.page.context.browser.new_context().new_page().goto(app.link).status == 403
+
+    page.page.get_by_label("Open files").click()
+    page.page.locator("[data-test=open-path] input").fill("../../../../etc/passwd")
+    page.item("open-go").click()
+    page.item("error").wait_for()
+    page.page.locator("[data-test=open-path] input").fill(str(tmp_path / "evil.seg.nrrd"))
+    page.item("open-go").click()
+    page.module("Correct") if page.item("open-go").count() == 0 else page.page.keyboard.press("Escape")
+    page.module("Correct")
+    page.page.get_by_text("onerror").first.wait_for()
+    assert page.page.evaluate("() => window.hacked") is None
+    page.check_manners()
