@@ -50,10 +50,8 @@ def existing(path: str | Path) -> Path:
             raise InputError(f"{path}: expected data, got an empty file; export it again")
         with path.open("rb"):
             pass
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: cannot be opened ({getattr(error, 'strerror', None) or error})") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened ({error.strerror})") from None
     return path
 
 
@@ -111,8 +109,6 @@ def scalar_array(image: sitk.Image, path: Path) -> NDArray[np.generic]:
     if count in (3, 4) and image.GetDimension() == 2:
         # Rec. 601 weights; a fourth channel is opacity.
         return np.asarray(array[..., :3].astype(np.float64) @ (0.299, 0.587, 0.114))
-    if count == 2 and image.GetDimension() == 2:
-        return np.asarray(array[..., 0])
     what = "color or vectors" if count == 3 else f"{count} values a voxel (a time series?)"
     raise InputError(f"{path}: expected one volume with one value a voxel, got {what}; extract one volume first")
 
@@ -146,7 +142,7 @@ def check_numbers(path: str | Path, array: NDArray[np.generic]) -> None:
     bad = array.size - int(np.count_nonzero(finite))
     if bad:
         raise InputError(f"{path}: expected finite numbers, got {bad} NaN or infinite voxels; replace them first")
-    if array.dtype == np.float64 and array.size and float(np.abs(array).max()) > np.finfo(np.float32).max:
+    if array.dtype == np.float64 and array.size and float(np.abs(array).max()) > float(np.finfo(np.float32).max):
         raise InputError(f"{path}: expected values within float32, got larger ones; rescale the image")
 
 
