@@ -136,7 +136,7 @@ class PointsLogic:
             return
         by = str(self.state.data.color_by)
         scene_functions.color_models(self._session.scene, self.nodes, by)
-        titles = {"sigma_mm": "1 sigma, mm", "displacement_mm": "Moved by, mm"}
+        titles = {"sigma_mm": "mm", "displacement_mm": "mm"}
         models = [self.nodes.node(self._session.scene, role) for role in self.nodes.roles if role.startswith("model:")]
         for n, model in enumerate(m for m in models if m is not None):
             visible = n == 0 and by in titles
@@ -175,6 +175,7 @@ class PointsLogic:
             self._scans.refresh()
             self.state.data.fixed, self.state.data.moving = first.GetID(), second.GetID()
             self._method.state.data.preset = "quick"
+            self._session.page.data.layout = "3D and slices"
         self._session.workspace.set_slices_at(first)
         self._session.busy("")
 

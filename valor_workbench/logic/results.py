@@ -110,7 +110,7 @@ class ResultLogic:
     def _legends(self) -> None:
         """A legend shows only when it changes after its volume came into a layer."""
         shown = self._session.workspace.shown_volumes()
-        for role, title in (("jacobian", "Volume change"), ("difference", "Moving - fixed"), ("sigma", "1 sigma, mm")):
+        for role, title in (("jacobian", "det J"), ("difference", ""), ("sigma", "mm")):
             node = self._node(role)
             if node is not None:
                 self._session.workspace.set_legend(node, title, visible=node.GetID() in shown)

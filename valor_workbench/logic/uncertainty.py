@@ -25,7 +25,7 @@ from valorlib.scene.nodes import ResultNodes, remove
 
 DOSE = "DicomRtImport.DoseVolume"
 """Attribute by which Slicer knows a dose."""
-TITLES = {"sigma": "1 sigma, mm", "jacobian": "Volume change", "dose_mean": "Gy", "dose_p05": "Gy", "dose_p95": "Gy"}
+TITLES = {"sigma": "mm", "jacobian": "det J", "dose_mean": "Gy", "dose_p05": "Gy", "dose_p95": "Gy"}
 
 
 class UncertaintyLogic:
@@ -36,6 +36,7 @@ class UncertaintyLogic:
         self.state = session.typed(UncertaintyState)
         self.nodes: ResultNodes | None = None
         self.landmarks: PointPair | None = None
+        self._landmarks_of = ("", "")
         self._done: Assessed | None = None
         self._options: Options | None = None
         self._tolerances: Options | None = None
@@ -139,10 +140,15 @@ class UncertaintyLogic:
             self._tolerances,
             inputs.dose,
             inputs.structures,
-            self.landmarks,
+            self._known_landmarks(),
             goals_of(str(self.state.data.goals)),
         )
         return inputs, question
+
+    def _known_landmarks(self) -> PointPair | None:
+        """Those of the generated case, while its scans are the chosen ones."""
+        values = self._scans.state.data
+        return self.landmarks if (values.fixed, values.moving) == self._landmarks_of else None
 
     async def _go(self, given: tuple[Any, Question]) -> None:
         inputs, question = given
@@ -177,10 +183,16 @@ class UncertaintyLogic:
             if done.chart:
                 self._session.page.data.layout = "Chart"
         self.show_map()
+        structures = self._node("structures")
+        if structures is not None and structures.IsA("vtkMRMLSegmentationNode"):
+            structures.CreateClosedSurfaceRepresentation()
+            structures.GetDisplayNode().SetVisibility3D(True)
+            structures.GetDisplayNode().SetOpacity3D(0.8)
         self._session.workspace.fit_3d()
 
     def _landmark_rows(self, found: Any) -> list[dict[str, Any]]:
-        if found.landmarks is None or self.landmarks is None:
+        landmarks = self._known_landmarks()
+        if found.landmarks is None or landmarks is None:
             return []
         order = np.argsort(-found.landmarks.after_mm)[:50]
         return [
@@ -188,7 +200,7 @@ class UncertaintyLogic:
                 f"L{n + 1}",
                 f"{found.landmarks.before_mm[n]:.1f} to {found.landmarks.after_mm[n]:.1f} mm",
                 "Show the landmark",
-                self.landmarks.fixed.points[n].tolist(),
+                landmarks.fixed.points[n].tolist(),
             )
             for n in order.tolist()
         ]
@@ -239,6 +251,7 @@ class UncertaintyLogic:
             dose.SetAttribute(DOSE, "1")
             transform = scene_nodes.add_transform(scene, data.transform, "Registration that misses a quarter")
             self.landmarks = data.landmarks
+            self._landmarks_of = (self._scans.state.data.fixed, self._scans.state.data.moving)
             self._scans.refresh()
             values = self.state.data
             values.structures, values.dose = segmentation.GetID(), dose.GetID()
