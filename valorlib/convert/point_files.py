@@ -75,9 +75,10 @@ def read_seeds(path: str | Path, on: Literal["fixed", "moving"] = "moving", spac
 
 def seed_tumor(label: str, description: str = "", list_name: str = "", tumor: int = 1) -> int:
     """Number of the tumor that a point marks, 0 for background; `tumor` where nothing is written."""
-    for word in (label.strip(), description.strip()):
-        if word == "-" or word.lower() == "background":
-            return 0
+    words = (label.strip().lower(), description.strip().lower())
+    if "-" in words or "background" in words:
+        return 0
+    for word in words:
         if word.isdigit():
             return int(word)
     return 0 if "background" in list_name.lower() else tumor
