@@ -79,7 +79,7 @@ class PointCloudRegistrationWidget(panel.VALORPanel):
         self.ui.saveButton.connect("clicked(bool)", self.onSave)
         self.ui.removeButton.connect("clicked(bool)", self.onRemove)
         panel.shortcut(self.ui.parametersWidget, "Esc", self.ui.cancelButton.click)
-        self.ui.folderEdit.currentPath = str(Path(slicer.app.temporaryPath) / "VALOR")
+        self.ui.folderEdit.currentPath = str(Path(slicer.app.defaultScenePath) / "VALOR")
         self.sceneChanged()
 
     def sceneChanged(self) -> None:

@@ -109,7 +109,7 @@ class UncertaintyViewerWidget(panel.VALORPanel):
         self.ui.checksTable.horizontalHeader().setStretchLastSection(True)
         self.ui.saveButton.connect("clicked(bool)", self.onSave)
         self.ui.removeButton.connect("clicked(bool)", self.onRemove)
-        self.ui.folderEdit.currentPath = str(Path(slicer.app.temporaryPath) / "VALOR")
+        self.ui.folderEdit.currentPath = str(Path(slicer.app.defaultScenePath) / "VALOR")
         self.sceneChanged()
 
     def sceneChanged(self) -> None:

@@ -101,7 +101,7 @@ class VALORRegistrationWidget(panel.VALORPanel):
         for keys, button in (("T", "addTumorButton"), ("B", "backgroundButton"), ("U", "undoClickButton")):
             panel.shortcut(self.ui.seedsCollapsible, keys, getattr(self.ui, button).click)
         panel.shortcut(self.ui.parametersWidget, "Esc", self.ui.cancelButton.click)
-        self.ui.folderEdit.currentPath = str(Path(slicer.app.temporaryPath) / "VALOR")
+        self.ui.folderEdit.currentPath = str(Path(slicer.app.defaultScenePath) / "VALOR")
         self.sceneChanged()
 
     def leavePanel(self) -> None:
@@ -308,7 +308,11 @@ class VALORRegistrationLogic(ScriptedLoadableModuleLogic):
         """Write the nodes of a result."""
         from valorlib.scene import valor_registration
 
-        return valor_registration.write_result(slicer.mrmlScene, pair, outcome, fixed, moving)
+        results = valor_registration.write_result(slicer.mrmlScene, pair, outcome, fixed, moving)
+        tumors = results.node(slicer.mrmlScene, "fixed_seg")
+        if tumors is not None:
+            tumors.CreateClosedSurfaceRepresentation()  # shown in 3D
+        return results
 
     def shownPair(self, results: Any) -> tuple[Any, Any]:
         """Fixed volume and warped volume of the results that are shown."""

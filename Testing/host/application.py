@@ -38,6 +38,7 @@ class qSlicerApplication:
     def __init__(self, qt_app: Any) -> None:
         self._qt, self._testing = qt_app, True
         self.temporaryPath = tempfile.mkdtemp(prefix="host")
+        self.defaultScenePath = "Documents"
         self._layout: Any = None
         self._modules = qSlicerModuleManager()
         self._scene = slicer.vtkMRMLScene()

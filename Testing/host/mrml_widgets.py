@@ -52,7 +52,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._scene: Any = None
         self._tags: list[tuple[Any, int]] = []
         self._ids: list[str] = []
-        self._current = ""
+        self._current = self._requested = ""
         self._filters: list[tuple[str, str, Any]] = []
         self._refreshing = False
         self._combo.activated.connect(self._on_activated)
@@ -130,6 +130,10 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
                 label = self._label()
                 self._combo.addItem(f"Create new {label}" if action == "add" else f"Delete current {label}", action)
         self._refreshing = False
+        if self._requested in self._ids and self._requested:
+            # A node that was asked for before the list knew it, as while a scene is loaded.
+            self._choose(self._requested)
+            return
         lost = self._current and self._current not in self._ids
         if lost:
             fallback = "" if self.noneEnabled or not nodes else nodes[-1].GetID()
@@ -146,6 +150,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._combo.setPlaceholderText(f"Select a {self._label()}")
 
     def _choose(self, node_id: str) -> None:
+        self._requested = node_id if node_id not in self._ids else ""
         if node_id and node_id not in self._ids:
             node_id = ""
         changed = node_id != self._current

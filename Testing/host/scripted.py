@@ -85,6 +85,7 @@ class ScriptedLoadableModuleLogic:
         node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLScriptedModuleNode")
         node.UnRegister(None)
         node.SetSingletonTag(self.moduleName)
+        node.SetAttribute("ModuleName", self.moduleName)
         node.SetModuleName(self.moduleName)
         node.SetName(slicer.mrmlScene.GenerateUniqueName(self.moduleName))
         return slicer.mrmlScene.AddNode(node)

@@ -105,9 +105,12 @@ class qSlicerLayoutManager(QtCore.QObject):
             widget._view._update_image_data_connection()
             widget._view.render_window().Render()
             found[name] = _picture(widget._view.render_window())
+        node = self._three._view_node
+        node.SetBoxVisible(0)
+        node.SetAxisLabelsVisible(0)
         self._three.render_window().Render()
         self._three.renderer().ResetCamera()
-        self._three.renderer().GetActiveCamera().Zoom(1.3)
+        self._three.renderer().GetActiveCamera().Zoom(1.1)
         self._three.render_window().Render()
         found["1"] = _picture(self._three.render_window())
         if plot is not None:
@@ -142,12 +145,14 @@ def _draw_chart(chart: Any, size: tuple[int, int]) -> Any:
 
 def window_picture(panel: Any, path: str, plot: Any = None) -> None:
     """Save the panel with its views beside it as one PNG."""
-    side = (panel.height - 6) // 2
+    panel.resize(panel.width, panel.minimumSizeHint().height())
+    slicer.app.processEvents()
+    side = min(400, (panel.height - 6) // 2)
     images = slicer.app.layoutManager()._pictures(side, plot)
     order = ["Red", "1", "Green", "Yellow"]
     if plot is not None:
         order = ["Red", "1", "Plot"]
-    height = panel.height
+    height = max(panel.height, 2 * side + 6)
     canvas = QtGui.QPixmap(panel.width + 2 * side + 12, height)
     canvas.fill(QtGui.QColor("#2b2b2b"))
     painter = QtGui.QPainter(canvas)

@@ -114,6 +114,10 @@ def set_transform(node: Any, transform: Transform, grid: Grid | None = None) -> 
     node.SetAndObserveTransformFromParent(grid_transform(whole))
 
 
+INVERSE_TOLERANCE_MM = 1e-4
+"""How far Slicer's own inversion of a field may be off; its default is ten times as much."""
+
+
 def grid_transform(field: DisplacementField) -> Any:
     """A vtkOrientedGridTransform of a displacement field (RAS, float)."""
     from slicer import vtkOrientedGridTransform
@@ -129,4 +133,5 @@ def grid_transform(field: DisplacementField) -> Any:
     out.SetDisplacementGridData(image)
     out.SetGridDirectionMatrix(vtk_matrix_of(direction))
     out.SetInterpolationModeToLinear()
+    out.SetInverseTolerance(INVERSE_TOLERANCE_MM)
     return out

@@ -232,6 +232,9 @@ def _write_landmarks(recorder: Recorder, inputs: ViewerInputs, outcome: ViewerOu
     points = recorder.add("vtkMRMLMarkupsFiducialNode", f"{name} landmark points", "landmark_points")
     mrml.set_points(points, inputs.landmarks.fixed.points, labels, [f"{e:.2f} mm" for e in errors.after_mm])
     points.SetLocked(True)
+    points.CreateDefaultDisplayNodes()
+    points.GetDisplayNode().SetPointLabelsVisibility(False)
+    points.GetDisplayNode().SetGlyphScale(1.5)
     set_reference(points, "VALOR.table", table)
 
 

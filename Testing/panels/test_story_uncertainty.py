@@ -1,0 +1,110 @@
+"""UncertaintyViewer by clicking, from the empty scene to the saved and restored one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import slicer
+from host import driving, views
+from host.driving import choose, click, spin, type_into, unfold
+
+SHOTS = Path(__file__).resolve().parents[2] / "Resources" / "Screenshots"
+INPUTS = ("fixedSelector", "movingSelector", "doseSelector", "transformSelector", "structuresSelector")
+
+
+def fill(panel):
+    from VALORPanels import samples
+
+    nodes = samples.loadRadiotherapy()
+    spin()
+    names = (*INPUTS, "fixedLandmarksSelector", "movingLandmarksSelector")
+    for name, node in zip(names, nodes, strict=True):
+        choose(getattr(panel.ui, name), node.GetName())
+    unfold(panel.ui.methodCollapsible)
+    choose(panel.ui.presetSelector, "quick")
+    unfold(panel.ui.methodCollapsible, opened=False)
+    return nodes
+
+
+def test_the_whole_story_from_an_empty_scene_to_a_restored_one(open_panel, therapy, tmp_path):
+    panel = open_panel("UncertaintyViewer", height=1150)
+    ui = panel.ui
+    assert ui.applyButton.text == "Select a transform"
+    fixed, *_rest = fill(panel)
+    assert ui.applyButton.text == "Apply: uncertainty and dose"
+    unfold(ui.goalsCollapsible)
+    ui.samplesSpinBox.value = 20
+    type_into(ui.goalsEdit, "target: D95% >= 50 Gy; rectum: Dmean <= 1 Gy")
+    unfold(ui.goalsCollapsible, opened=False)
+
+    click(ui.applyButton)
+    assert panel.results.current is not None, ui.statusLabel.text
+    lights = [ui.checksTable.item(row, 1).toolTip() for row in range(ui.checksTable.rowCount)]
+    checks = [ui.checksTable.item(row, 0).text() for row in range(ui.checksTable.rowCount)]
+    assert lights[checks.index("Landmark error, mean")] == "pass"
+    assert lights[checks.index("rectum Dmean <=")] == "fail"
+    composite = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")[0]
+    assert composite.GetBackgroundVolumeID() == fixed.GetID()
+    assert composite.GetForegroundVolumeID() == panel.results.node("sigma").GetID()
+    chart = panel.results.node("dvh_chart")
+    assert chart.GetNumberOfPlotSeriesNodes() == 4 * 5
+    assert_bands_hold_the_median(panel)
+    slicer.app.layoutManager().resetSliceViews()
+    views.window_picture(panel.parent, str(SHOTS / "UncertaintyViewer.png"), chart)
+
+    click(ui.jacobianButton)
+    assert composite.GetForegroundVolumeID() == panel.results.node("jacobian").GetID()
+    click(ui.doseButton)
+    assert composite.GetForegroundVolumeID() == panel.results.node("dose_mean").GetID()
+    click(ui.chartButton)
+    choose(ui.tableSelector, "Dose metrics")
+    assert ui.tableView.mrmlTableNode() is panel.results.node("dvh_metrics")
+    click(ui.nextLandmarkButton)
+    assert ui.landmarksLabel.text.startswith("1/")
+    red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode().GetSliceToRAS()
+    at = np.asarray(therapy.landmarks.fixed.points[0]) * (-1, -1, 1)
+    np.testing.assert_allclose([red.GetElement(n, 3) for n in range(3)], at, atol=0.01)
+    type_into(ui.folderEdit, str(tmp_path / "out"))
+    click(ui.saveButton)
+    assert len(list((tmp_path / "out").rglob("*.nrrd"))) >= 6
+
+    run = panel.results.current.run
+    path = driving.save_scene(tmp_path / "scene")
+    driving.clear_scene()
+    assert panel.results.current is None
+    driving.load_scene(path)
+    assert panel.results.current.run == run
+    assert panel._parameterNode.goals.startswith("target")
+    assert [ui.checksTable.item(row, 1).toolTip() for row in range(ui.checksTable.rowCount)] == lights
+    click(ui.removeButton)
+    assert panel.results.current is None
+
+
+def assert_bands_hold_the_median(panel):
+    from valorlib.convert import mrml
+
+    columns = mrml.table_from_node(panel.results.node("dvh"))
+    low, middle, high = (np.asarray(columns[f"rectum {p} (Gy)"]) for p in ("p05", "p50", "p95"))
+    assert np.all(low <= middle + 1e-6)
+    assert np.all(middle <= high + 1e-6)
+    assert (high - low).max() > 0.1
+
+
+def test_the_map_is_the_librarys_and_a_wrong_goal_is_told_in_one_line(open_panel, therapy):
+    panel = open_panel("UncertaintyViewer")
+    fill(panel)
+    panel._parameterNode.goals = "target: lots of dose"
+    click(panel.ui.applyButton)
+    assert panel.ui.statusLabel.text.startswith("goal: expected")
+    panel._parameterNode.goals = ""
+    panel._parameterNode.dose = None
+    panel._parameterNode.movingVolume = None
+    assert panel.ui.applyButton.text == "Apply: volume change only (no moving volume)"
+    click(panel.ui.applyButton)
+    from valorlib.ops.jacobian import jacobian_determinant
+    from valorlib.ops.transforms import to_displacement
+
+    expected = jacobian_determinant(to_displacement(therapy.truth, therapy.pair.fixed.grid)).array
+    shown = slicer.util.arrayFromVolume(panel.results.node("jacobian"))
+    np.testing.assert_allclose(shown, expected, atol=1e-3)
