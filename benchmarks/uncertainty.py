@@ -41,9 +41,12 @@ ESTIMATES = {
     "paper": DirUncertaintyOptions(mode="paper", scale=1.0, sigma_c_mm=29.3),
 }
 PAIRS = (
-    ("demons", "anchor"), ("bspline", "anchor"), ("valor", "own_quick"), ("valor", "own_full"),
-    ("demons", "paper"), ("valor", "paper"),
-)  # fmt: skip
+    ("demons", "anchor"),
+    ("bspline", "anchor"),
+    ("valor", "own_quick"),
+    ("valor", "own_full"),
+    ("demons", "paper"),
+)
 
 
 @dataclass

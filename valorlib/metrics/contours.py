@@ -239,7 +239,7 @@ def _pixel(local: Sequence[F64], slices: int) -> float:
     low = np.min([p[:, :2].min(0) for p in local], axis=0)
     high = np.max([p[:, :2].max(0) for p in local], axis=0)
     size = high - low
-    wanted = float(np.clip(size.max() / 100, 0.1, 1.0))
+    wanted = float(np.clip(size.max() / 200, 0.1, 1.0))
     return max(wanted, float(np.sqrt(size[0] * size[1] * slices / MAX_PIXELS)))
 
 

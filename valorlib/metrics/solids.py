@@ -114,7 +114,7 @@ def sample_solid(solid: Solid, *, cell_mm: float = 2.5, seed: int = 0, budget: i
         cells = int(np.clip(round((budget * (1 - boundary_share) / len(whole)) ** (1 / 3)), 1, 5))
         parts += _fill(whole, step, cells, rng, None)
     if len(mixed):
-        split = 4 if len(mixed) < 4000 else 2 if len(mixed) < 30_000 else 1
+        split = 4 if len(mixed) < 1000 else 2 if len(mixed) < 30_000 else 1
         fine_whole, fine_mixed = _split(inside, mixed, step, split)
         if len(fine_whole):
             parts += _fill(fine_whole, step / split, 1, rng, None)
