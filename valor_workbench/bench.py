@@ -77,6 +77,7 @@ class Workbench:
 
     def _take_demo(self, data: DemoData) -> None:
         self.registration.landmarks, self.registration.truth = data.landmarks, data.truth
+        self.registration.truth_of = (self.scans.state.data.fixed, self.scans.state.data.moving)
         self.scans.state.data.show = "moving"
         if data.seeds is not None and len(data.seeds.points):
             x, y, z = data.seeds.points[0]

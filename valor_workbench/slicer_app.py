@@ -75,6 +75,7 @@ def layouts() -> dict[str, Layout]:
     row, column = LayoutDirection.Horizontal, LayoutDirection.Vertical
     return {
         "Four views": Layout(column, [Layout(row, [axial, solid]), Layout(row, [coronal, sagittal])]),
+        "3D and slices": Layout(row, [solid, Layout(column, [axial, coronal])], ["2", "1"]),
         "Axial": Layout(column, [axial]),
         "3D": Layout(column, [solid]),
         "Chart": Layout(column, [Layout(row, [axial, coronal]), Layout(row, [chart, solid], ["3", "2"])]),
@@ -183,7 +184,7 @@ class Workspace:
                 style.SetFontFamilyToArial()
                 style.SetFontSize(5)
                 style.BoldOff()
-            legend.SetSize(0.12, 0.4)
+            legend.SetSize(0.09, 0.3)
             legend.SetPosition(0.97, 0.55)
             legend.SetLabelFormat("%.1f")
             legend.SetVisibility(visible)

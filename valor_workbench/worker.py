@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import pickle
@@ -104,6 +105,8 @@ def _answer(
     except Exception as error:
         if is_out_of_memory(error):
             return ("memory", attempt)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return ("refused", "disk: expected room for the result, got a full disk; free some space and apply again")
         logger.exception("task failed")
         return ("failed", f"{type(error).__name__}: {error}")
     return ("done", str(path))

@@ -123,7 +123,13 @@ class Page:
         self.page.wait_for_timeout(700)
         folder = PICTURES if os.environ.get("VALOR_SCREENSHOTS") else self.app.folder.parent
         folder.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=folder / f"{name}.png")
+        path = folder / f"{name}.png"
+        self.page.screenshot(path=path)
+        if path.stat().st_size > 350_000:
+            from PIL import Image
+
+            with Image.open(path) as full:
+                full.convert("RGB").quantize(256).save(path, optimize=True)
 
     def check_manners(self):
         """Nothing was asked of another machine, and nothing was complained about but the known probe."""

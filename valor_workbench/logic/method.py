@@ -27,7 +27,8 @@ class MethodLogic:
 
     def load(self) -> None:
         """Import the chosen method, which may take a second; called once the page is up."""
-        self._method_chosen(self.state.data.name)
+        if self.options is None:
+            self._method_chosen(self.state.data.name)
 
     def _entry(self, name: str) -> catalog.Entry:
         for entry in catalog.ENTRIES:

@@ -15,7 +15,7 @@ from valor_workbench.logic.session import Session
 from valor_workbench.transfers import SUFFIXES, inside
 from valorlib.core.errors import InputError
 
-DARK, LIGHT = ("#14161a", "#30343b"), ("#aab4c0", "#e8edf2")
+DARK, LIGHT = ("#14161a", "#30343b"), ("#6f7b88", "#b4bec9")
 PROBE_S = 0.06
 
 

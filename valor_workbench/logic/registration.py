@@ -28,6 +28,7 @@ class RegistrationLogic:
         self._session, self._scans, self._seeds, self._method, self._run = session, scans, seeds, method, run
         self.landmarks: PointPair | None = None
         self.truth: DisplacementField | None = None
+        self.truth_of = ("", "")
         self.finished: list[Callable[[ResultNodes, Registered], None]] = []
         scans.changed.append(self.check)
         self.check()
@@ -69,9 +70,10 @@ class RegistrationLogic:
         pair = scene_functions.read_inputs(self._session.scene, fixed, moving, seeds=self._seeds.lists(), seeds_on=side)
         self._session.workspace.stop_placing()
         name, options = self._method.state.data.name, self._method.options
-        done: Registered = await self._run.run(
-            tasks_registration.register, pair, name, options, self.landmarks, self.truth, 0
-        )
+        values = self._scans.state.data
+        known = (values.fixed, values.moving) == self.truth_of
+        landmarks, truth = (self.landmarks, self.truth) if known else (None, None)
+        done: Registered = await self._run.run(tasks_registration.register, pair, name, options, landmarks, truth, 0)
         self._seeds.end_preview()
         field = done.result.displacement
         if field is None:

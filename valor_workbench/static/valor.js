@@ -46,7 +46,7 @@
       const text = mark.textContent;
       if (mark.offsetParent && text && !shown.has(text)) {
         shown.add(text);
-        setTimeout(() => mark.closest("section").scrollIntoView({ behavior: "instant", block: "start" }), 250);
+        setTimeout(() => mark.closest("section").scrollIntoView({ behavior: "instant", block: "start" }), 700);
       }
     });
   }

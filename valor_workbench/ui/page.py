@@ -85,8 +85,9 @@ def _top_bar(names: Any, actions: PageActions) -> None:
                 v.VTab(title, value=value, size="small")
         v.VSpacer()
         v.VSelect(
-            v_model=(names.layout,), items=("['Four views', 'Axial', '3D', 'Chart']",), density="compact",
-            variant="outlined", hide_details=True, style="max-width: 140px", label="Views",
+            v_model=(names.layout,), items=("['Four views', '3D and slices', 'Axial', '3D', 'Chart']",),
+            density="compact",
+            variant="outlined", hide_details=True, style="max-width: 170px", label="Views",
         )  # fmt: skip
         icon_button("mdi-fit-to-page-outline", "Fit all views", actions.fit)
         icon_button("mdi-folder-open-outline", "Open files", actions.open_dialog)
