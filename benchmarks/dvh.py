@@ -1,0 +1,261 @@
+"""DVH against exact shapes and planning systems, with dicompyler-core beside it.
+
+    python benchmarks/dvh.py [--offsets 25] [--referee PYTHON]
+
+The referee is a Python of its own environment (pip install dicompyler-core "pydicom<3" "numpy<2"); without it the other
+numbers are written alone. Writes benchmarks/results/dvh.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "Testing")]
+
+from analytic_shapes import Shape, linear_dose, random_turn  # noqa: E402
+
+from valorlib.convert.dicom_rt import read_rtdose, read_rtstruct  # noqa: E402
+from valorlib.convert.files import read_dose, read_labels  # noqa: E402
+from valorlib.convert.provenance import versions  # noqa: E402
+from valorlib.core.images import LabelMap  # noqa: E402
+from valorlib.metrics.contours import solid_of  # noqa: E402
+from valorlib.metrics.dvh import Dvh, dvh_of  # noqa: E402
+from valorlib.metrics.solids import sample_labels, sample_solid  # noqa: E402
+
+DATA = Path(os.environ.get("VALOR_DATA", ROOT.parent / "shared" / "data"))
+OUT = ROOT / "benchmarks" / "results" / "dvh.json"
+SHAPES = [
+    (kind, d, g) for kind in ("sphere", "cylinder", "cone") for d, g in ((10, 2.5), (20, 2.5), (40, 3.0), (3, 1.0))
+]
+
+
+def analytic(offsets: int) -> list[dict]:
+    """Worst errors over random offsets, directions and orientations; percent of 20 Gy and of the volume."""
+    rows = []
+    for kind, diameter, spacing in SHAPES:
+        for gradient in (5.0,):
+            for oblique in (False, True):
+                rng = np.random.default_rng(11)
+                errors, seconds = [], 0.0
+                for n in range(offsets):
+                    center = rng.uniform(-1, 1, 3) * spacing
+                    if not oblique:
+                        center[2] = np.round(center[2] / spacing) * spacing
+                    shape = Shape(kind, float(diameter), center, random_turn(rng) if oblique else np.eye(3))
+                    direction = random_turn(rng)[0]
+                    slope = gradient / 100 * 20
+                    dose = linear_dose(center, direction, slope, spacing)
+                    start = time.process_time()
+                    found = dvh_of(sample_solid(shape, cell_mm=spacing, seed=n), dose)
+                    seconds += time.process_time() - start
+                    errors.append([
+                        100 * (found.volume_cc / shape.volume_cc - 1),
+                        *(5 * (float(found.dose_at_pct(p)) - 20 - slope * shape.offset_at(1 - p / 100, direction))
+                          for p in (95, 2)),
+                        5 * (found.mean_gy - 20 - slope * shape.mean_offset(direction)),
+                    ])  # fmt: skip
+                worst = np.abs(errors).max(axis=0)
+                rows.append({
+                    "shape": kind, "diameter_mm": diameter, "grid_mm": spacing, "gradient_pct_per_mm": gradient,
+                    "oblique": oblique, "offsets": offsets, "volume_pct": worst[0], "d95_pct": worst[1],
+                    "d2_pct": worst[2], "mean_pct": worst[3], "cpu_ms": 1000 * seconds / offsets,
+                })  # fmt: skip
+                print(rows[-1], flush=True)
+    return rows
+
+
+def gamma_pass(ours: Dvh, dose_gy: np.ndarray, volume_pct: np.ndarray, highest: float) -> float:
+    """Share of reference points with gamma <= 1 at 1 % of the highest dose and 1 % of the volume."""
+    fine = np.linspace(0, highest * 1.02, 4000)
+    curve = ours.volume_at_gy(fine)
+    passed = [
+        bool((((fine - d) / (0.01 * highest)) ** 2 + (curve - v) ** 2).min() <= 1)
+        for d, v in zip(dose_gy, volume_pct, strict=True)
+    ]
+    return 100 * float(np.mean(passed))
+
+
+def compare(ours: Dvh, volume_cc: float, dose_gy: np.ndarray, volume_pct: np.ndarray, highest: float) -> dict:
+    """Differences to a reference table."""
+    differences = {}
+    for p in (95, 50, 2):
+        reference = float(np.interp(-p, -volume_pct, dose_gy))
+        differences[f"d{p}_pct_of_max"] = 100 * (float(ours.dose_at_pct(p)) - reference) / highest
+    return {
+        "volume_cc": ours.volume_cc, "volume_pct": 100 * (ours.volume_cc / volume_cc - 1), **differences,
+        "mean_gy": ours.mean_gy - float(np.trapezoid(volume_pct, dose_gy)) / 100,
+        "gamma_pct": gamma_pass(ours, dose_gy, volume_pct, highest),
+    }  # fmt: skip
+
+
+def eclipse(cap: str) -> list[dict]:
+    """The prostate phantom against Eclipse's own table."""
+    folder = DATA / "rt" / "slicerrt_EclipseProstate"
+    dose, structures = read_dose(folder / "EclipseProstate_Dose.nrrd"), read_rtstruct(folder / "RTSTRUCT.dcm")
+    with (folder / "EclipseProstate_DvhTable_Eclipse.csv").open() as file:
+        table = list(csv.reader(file))
+    reference = {}
+    for column in range(0, len(table[0]) - 1, 2):
+        name = table[0][column].split("_DvhArray")[0].lower().replace(" ", "")
+        volume = float(table[0][column + 1].split("% of ")[1].split(" cc")[0])
+        points = np.asarray([[float(v) for v in row[column : column + 2]] for row in table[1:] if row[column]])
+        reference[name] = (volume, points)
+    highest = max(points[points[:, 1] > 0, 0].max() for _, points in reference.values())
+    rows = []
+    for contours in structures.structures:
+        volume, points = reference[contours.name.lower().replace(" ", "")]
+        start = time.process_time()
+        ours = dvh_of(sample_solid(solid_of(contours, cap=cap)), dose)
+        cpu = time.process_time() - start
+        rows.append({"structure": contours.name, "cap": cap, "reference_cc": volume, "cpu_s": cpu,
+                     **compare(ours, volume, points[:, 0], points[:, 1], highest)})  # fmt: skip
+        print(rows[-1], flush=True)
+    return rows
+
+
+def breast(cap: str) -> list[dict]:
+    """The breast boost against the DVHs its planning system stored with the dose."""
+    folder = DATA / "rt" / "breast_boost_dicom"
+    dose, structures = read_rtdose(folder / "rtdose.dcm", prescription_gy=14.0), read_rtstruct(folder / "rtss.dcm")
+    rows = []
+    for contours in structures.structures:
+        stored = next(v for v in dose.dvhs if v.roi == structures.numbers[contours.name])
+        start = time.process_time()
+        ours = dvh_of(sample_solid(solid_of(contours, cap=cap)), dose.dose)
+        cpu = time.process_time() - start
+        volume = float(stored.volume_cc[0])
+        percent = 100 * np.maximum(stored.volume_cc, 0) / volume
+        rows.append({"structure": contours.name, "cap": cap, "reference_cc": volume, "cpu_s": cpu,
+                     **compare(ours, volume, stored.dose_gy, percent, float(dose.dose.array.max()))})  # fmt: skip
+        print(rows[-1], flush=True)
+    return rows
+
+
+def openkbp() -> list[dict]:
+    """The challenge's values by voxel counting."""
+    rows = []
+    for folder in sorted((DATA / "rt" / "openkbp").glob("pt_*")):
+        reference = json.loads((folder / "dvh_reference.json").read_text())
+        dose, labels = read_dose(folder / "dose_gy.nrrd"), read_labels(folder / "oars_label.nrrd")
+        for name, label in reference["label_values"].items():
+            expected = reference["structures"][name]
+            if not (labels.array == label).any():
+                continue
+            one = LabelMap((labels.array == label).astype(np.int32), labels.grid, {1: name})
+            ours = dvh_of(sample_labels(one, 1), dose)
+            rows.append({
+                "case": folder.name, "structure": name, "volume_cc": ours.volume_cc - expected["volume_cc"],
+                "mean_gy": ours.mean_gy - expected["mean_gy"],
+                "d50_gy": float(ours.dose_at_pct(50)) - expected["D50_gy"],
+                "d5_gy": float(ours.dose_at_pct(5)) - expected["D5_gy"],
+            })  # fmt: skip
+    return rows
+
+
+REFEREE = """
+import json, sys, time, warnings
+warnings.simplefilter("ignore")
+from dicompylercore import dvhcalc, dicomparser
+structures, dose = sys.argv[1], sys.argv[2]
+rt = dicomparser.DicomParser(structures)
+out = []
+for number, one in sorted(rt.GetStructures().items()):
+    start = time.process_time()
+    try:
+        found = dvhcalc.get_dvh(structures, dose, number)
+        c = found.relative_volume
+        out.append({"structure": one["name"], "volume_cc": float(found.volume), "mean_gy": float(found.mean),
+                    "dose_gy": [float(v) for v in c.bins[:-1]], "volume_pct": [float(v) for v in c.counts],
+                    "cpu_s": time.process_time() - start})
+    except Exception as error:
+        out.append({"structure": one["name"], "error": str(error)})
+print("RESULT" + json.dumps(out))
+"""
+
+
+def referee(python: str) -> dict:
+    """dicompyler-core on the breast boost and on exact shapes drawn as contours, beside ours on the same contours."""
+    folder = DATA / "rt" / "breast_boost_dicom"
+    theirs = _ask(python, folder / "rtss.dcm", folder / "rtdose.dcm")
+    dose, structures = read_rtdose(folder / "rtdose.dcm", prescription_gy=14.0), read_rtstruct(folder / "rtss.dcm")
+    rows = []
+    for one in theirs:
+        number = structures.numbers.get(one["structure"])
+        stored = next((v for v in dose.dvhs if v.roi == number), None)
+        if stored is None or "error" in one:
+            continue
+        rows.append({"structure": one["structure"], "cpu_s": one["cpu_s"],
+                     "volume_pct": 100 * (one["volume_cc"] / float(stored.volume_cc[0]) - 1),
+                     "mean_gy": one["mean_gy"] - stored.mean_gy})  # fmt: skip
+        print("dicompyler", rows[-1], flush=True)
+    return {"breast": rows, "shapes": _drawn_shapes(python)}
+
+
+def _ask(python: str, structures: Path, dose: Path) -> list[dict]:
+    done = subprocess.run(
+        [python, "-c", REFEREE, str(structures), str(dose)], capture_output=True, text=True, check=True
+    )
+    line = next(x for x in done.stdout.splitlines() if x.startswith("RESULT"))
+    return json.loads(line.removeprefix("RESULT"))
+
+
+def _drawn_shapes(python: str) -> list[dict]:
+    from drawn_shapes import write_drawn_shape
+
+    rows = []
+    for kind in ("sphere", "cylinder", "cone"):
+        with tempfile.TemporaryDirectory() as folder:
+            shape, direction, slope = write_drawn_shape(Path(folder), kind)
+            theirs = _ask(python, Path(folder) / "rs.dcm", Path(folder) / "rd.dcm")[0]
+            start = time.process_time()
+            structure = read_rtstruct(Path(folder) / "rs.dcm").structures[0]
+            ours = dvh_of(sample_solid(solid_of(structure, cap="half")), read_rtdose(Path(folder) / "rd.dcm").dose)
+            cpu = time.process_time() - start
+        exact = {p: 20 + slope * shape.offset_at(1 - p / 100, direction) for p in (95, 2)}
+        other = {p: float(np.interp(-p, -np.asarray(theirs["volume_pct"]), theirs["dose_gy"])) for p in (95, 2)}
+        for name, volume, mean, doses, seconds in (
+            ("ours", ours.volume_cc, ours.mean_gy, {p: float(ours.dose_at_pct(p)) for p in (95, 2)}, cpu),
+            ("dicompyler-core", theirs["volume_cc"], theirs["mean_gy"], other, theirs["cpu_s"]),
+        ):
+            rows.append({
+                "shape": kind, "diameter_mm": 24.0, "slice_mm": 2.0, "program": name,
+                "volume_pct": 100 * (volume / shape.volume_cc - 1), "d95_pct": 5 * (doses[95] - exact[95]),
+                "d2_pct": 5 * (doses[2] - exact[2]),
+                "mean_pct": 5 * (mean - 20 - slope * shape.mean_offset(direction)), "cpu_s": seconds,
+            })  # fmt: skip
+            print(rows[-1], flush=True)
+    return rows
+
+
+def main() -> None:
+    """Run, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--offsets", type=int, default=25)
+    parser.add_argument("--referee", default=os.environ.get("VALOR_DICOMPYLER"))
+    args = parser.parse_args()
+    result = {"versions": versions(), "analytic": analytic(args.offsets)}
+    if DATA.is_dir():
+        result["eclipse_prostate"] = eclipse("quarter") + eclipse("half")
+        result["breast_boost"] = breast("quarter")
+        rows = openkbp()
+        result["openkbp"] = {"structures": len(rows), "rows": rows, "largest": {
+            key: max(abs(r[key]) for r in rows) for key in ("volume_cc", "mean_gy", "d50_gy", "d5_gy")}}  # fmt: skip
+        print(result["openkbp"]["largest"])
+        if args.referee:
+            result["dicompyler"] = referee(args.referee)
+    OUT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
