@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import vtk
-from numpy.typing import NDArray
 
 from valorlib.convert.mrml_space import (
     RAS_TO_LPS,
@@ -123,7 +122,8 @@ def grid_transform(field: DisplacementField) -> Any:
     from slicer import vtkOrientedGridTransform
 
     ras = RAS_TO_LPS @ field.grid.matrix
-    array: NDArray[np.float32] = field.array * np.asarray((-1.0, -1.0, 1.0), dtype=np.float32)
+    array = field.array.copy()
+    np.negative(array[..., :2], out=array[..., :2])
     image = image_of_array(array)
     image.SetSpacing(field.grid.spacing)
     image.SetOrigin([float(v) for v in ras[:3, 3]])

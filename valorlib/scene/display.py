@@ -52,24 +52,33 @@ def add_volume(recorder: Recorder, image: Image | Dose, name: str, role: str, *,
     """Scalar volume node of an image; window and level as those of the volume node `like`."""
     node = recorder.add("vtkMRMLScalarVolumeNode", name, role, display=False)
     set_image(node, image)
-    node.CreateDefaultDisplayNodes()
-    display, model = node.GetDisplayNode(), like.GetDisplayNode() if like is not None else None
+    model = like.GetDisplayNode() if like is not None else None
     if model is not None and model.IsA("vtkMRMLScalarVolumeDisplayNode"):
-        display.SetAutoWindowLevel(0)
-        display.SetWindowLevel(model.GetWindow(), model.GetLevel())
+        _display_of(recorder, node).SetWindowLevel(model.GetWindow(), model.GetLevel())
+    else:
+        node.CreateDefaultDisplayNodes()
     return node
+
+
+def _display_of(recorder: Recorder, node: Any) -> Any:
+    """Display node with a fixed window: a default one would first look for a window in all voxels."""
+    display = recorder.scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    display.SetDefaultColorMap()
+    display.SetAutoWindowLevel(0)
+    node.SetAndObserveDisplayNodeID(display.GetID())
+    return display
 
 
 def add_map(
     recorder: Recorder, image: Image, name: str, role: str, *, points: Colors, low: float, high: float, unit: str = ""
 ) -> Any:
     """Scalar volume node shown in colors between `low` and `high`; its legend bears the name and unit."""
-    node = add_volume(recorder, image, name, role)
+    node = recorder.add("vtkMRMLScalarVolumeNode", name, role, display=False)
+    set_image(node, image)
     scale = high if points is SEQUENTIAL else 1.0
     colors = add_colors(recorder, f"{name} colors", points, scale)
-    display = node.GetDisplayNode()
+    display = _display_of(recorder, node)
     display.SetAndObserveColorNodeID(colors.GetID())
-    display.SetAutoWindowLevel(0)
     display.SetWindowLevelMinMax(low, high)
     add_legend(recorder, node, f"{name} ({unit})" if unit else name)
     return node
