@@ -99,7 +99,7 @@ def _clicks(seeds: Seeds | None, start: Transform) -> tuple[NDArray[np.float64],
 
 
 def label_slices(theta: NDArray[np.float32], block: SliceBlock, *, open_pixels: int) -> LabelMap:
-    """Theta at one half, cleaned slice by slice, pieces at the markers kept, each pixel given the nearest click's tumor.
+    """Theta at one half, cleaned; the pieces at the markers, each pixel given the nearest click's tumor.
 
     theta: (K, J, I). open_pixels: size of the opening and closing; 0 leaves them out.
     """
