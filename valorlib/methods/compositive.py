@@ -23,6 +23,7 @@ from valorlib.ops.prepare import match_histogram
 from valorlib.solve.constraints import Landmarks
 from valorlib.solve.deform import Deformed, Matching, deform
 from valorlib.solve.frame import Frame, joined
+from valorlib.solve.linear import affine_start
 from valorlib.solve.outcome import estimate_memory_gb, one_thread, outcome_of
 from valorlib.solve.schedule import Level
 
@@ -83,8 +84,12 @@ def _start(pair: ImagePair, options: CompositiveOptions, run: Run) -> AffineTran
         return pair.start
     if options.start == "centers":
         return center_of_mass_start(pair.fixed, pair.moving)
-    if options.start == "rigid":
-        return rigid_start(pair.fixed, pair.moving, dataclasses.replace(run, progress=part(run.progress, 0.0, 0.1)))
+    if options.start in ("rigid", "affine"):
+        half = dataclasses.replace(run, progress=part(run.progress, 0.0, 0.05))
+        rigid = rigid_start(pair.fixed, pair.moving, half)
+        if options.start == "rigid":
+            return rigid
+        return affine_start(pair.fixed, pair.moving, rigid, part(run.progress, 0.05, 0.1), device=run.device)
     return AffineTransform.identity()
 
 
@@ -127,6 +132,7 @@ def _region(
         ssd_weight={"lncc_ssd": options.ssd_weight, "ssd": 1.0}.get(options.similarity, 0.0),
         lncc_weight=0.0 if options.similarity in ("ssd", "mind") else 1.0,
         mind=options.similarity == "mind",
+        both_edges=options.both_edges,
         fixed_mask=look[0],
         moving_mask=look[1],
     )

@@ -35,7 +35,7 @@ class CompositiveOptions(Options):
     window_mm: tuple[float, ...] = option((8.0, 4.0, 3.0), "Reach of a window", low=0.5, high=80.0, unit="mm")
     lattice: bool = option(True, "Windows at each second voxel of the finest level: faster", advanced=True)
     soften: float = option(0.4, "Higher leaves regions without texture alone", low=0.0, high=10.0, advanced=True)
-    start: str = option("headers", "Where to start", choices=("headers", "centers", "rigid"))
+    start: str = option("headers", "Where to start", choices=("headers", "centers", "rigid", "affine"))
     look: str = option(
         "body",
         "Where images are compared: body, not black, lungs, everywhere",
@@ -50,6 +50,7 @@ class CompositiveOptions(Options):
         high=50.0,
         unit="mm",
     )
+    both_edges: bool = option(False, "Edges of both images pull (same contrast only)", advanced=True)
     landmark_weight: float = option(0.5, "How strongly landmarks pull, where given", low=0.0, high=1.0)
 
     def __post_init__(self) -> None:
@@ -83,7 +84,14 @@ def _preset(like: CompositiveOptions, **changes: object) -> CompositiveOptions:
 
 
 BRAIN = CompositiveOptions(
-    similarity="lncc_ssd", look="bright", force_mm=(4.0, 2.0, 2.0), smooth_mm=(3.0, 1.4, 1.0), soften=1.0
+    similarity="lncc_ssd",
+    ssd_weight=4.0,
+    both_edges=True,
+    look="bright",
+    force_mm=(2.0, 1.0, 1.0),
+    smooth_mm=(3.0, 1.2, 0.9),
+    volume_mm=(0.5, 0.5, 0.5),
+    soften=1.0,
 )
 BREAST = CompositiveOptions(
     levels_mm=(4.0, 2.0, 1.0),
@@ -125,9 +133,9 @@ PRESETS = {
     "default": CompositiveOptions(),
     "quick": CompositiveOptions(levels_mm=(6.0, 3.0, 2.0), iterations=(15, 8, 2)),
     "brain_mr": BRAIN,
-    "brain_mr_bias": _preset(BRAIN, similarity="lncc", soften=0.3),
+    "brain_mr_bias": _preset(BRAIN, similarity="lncc", both_edges=False, force_mm=(4.0, 2.0, 2.0), soften=0.3),
     "brain_mr_draft": _preset(BRAIN, levels_mm=(4.0, 2.0), smooth_mm=(3.0, 1.2), **_two(BRAIN)),
-    "brain_mr_smooth": _preset(BRAIN, smooth_mm=(3.0, 2.0, 1.6)),
+    "brain_mr_smooth": _preset(BRAIN, ssd_weight=8.0, volume_mm=(1.25, 1.25, 1.25), iterations=(25, 24, 12)),
     "breast_mr": BREAST,
     "lung_ct": LUNG,
     "lung_ct_lungs": _preset(LUNG, look="lungs"),
@@ -138,7 +146,7 @@ PRESETS = {
     "multimodal": MULTIMODAL,
     "ct_mr": _preset(MULTIMODAL, clip=()),
     "mr_ultrasound": _preset(MULTIMODAL, similarity="mind", start="headers", levels_mm=(4.0, 2.0, 1.0)),
-    "histology_2d": _preset(MULTIMODAL, similarity="mind", look="all"),
+    "histology_2d": _preset(MULTIMODAL, similarity="mind", look="all", start="affine"),
 }
 REASONS = {
     "default": "Any two scans of like contrast; shading does not matter.",

@@ -33,8 +33,8 @@ def mind_ssc(image: Tensor, *, radius: int = 1, step: int = 2) -> Tensor:
     distances = torch.cat([_box((faces[a] - faces[b]).square(), radius) for a, b in _PAIRS], dim=1)
     distances = distances - distances.amin(1, keepdim=True)
     variance = distances.mean(1, keepdim=True)
-    typical = variance.mean()
-    variance = variance.clamp(float(typical) * 1e-3, float(typical) * 1e3).clamp_min(1e-12)
+    typical = float(variance.detach().mean())
+    variance = variance.clamp(typical * 1e-3, typical * 1e3).clamp_min(1e-12)
     return torch.exp(-distances / variance)
 
 

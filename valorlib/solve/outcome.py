@@ -18,6 +18,7 @@ from valorlib.solve.frame import Frame
 from valorlib.solve.schedule import Level
 
 INVERSE_MM = 2.0
+LIBRARIES_GB = 0.35
 GOOD_MEAN_MM, GOOD_MAX_MM = 0.05, 0.4
 
 
@@ -115,9 +116,9 @@ def _coarse(grid: Grid) -> Grid:
 
 
 def estimate_memory_gb(fixed: Grid, moving: Grid, levels: Sequence[Level]) -> float:
-    """Largest memory that a registration needs beside the two images, GB (a rough upper bound)."""
+    """Largest memory that a registration needs, the loaded libraries included, GB (rough)."""
     finest = min(level.image_mm for level in levels)
     voxels = np.prod([e / max(finest, s) for e, s in zip(fixed.extent_mm, fixed.spacing, strict=True)])
     work = 18.0 * float(voxels)
     results = 5.0 * float(np.prod(fixed.size)) + 4.0 * float(np.prod(moving.size))
-    return 4.0 * (work + results) / 1e9
+    return LIBRARIES_GB + 4.0 * (work + results) / 1e9
