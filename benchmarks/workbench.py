@@ -60,6 +60,11 @@ class Heartbeat(threading.Thread):
         self.waits_ms: list[float] = []
         self.on = True
 
+    def end(self) -> None:
+        """Stop asking."""
+        self.on = False
+        self.join()
+
     def run(self) -> None:
         connection = http.client.HTTPConnection(self._address)
         while self.on:
@@ -105,17 +110,20 @@ def measure() -> dict[str, float]:
             wheel = wheel_ms(page)
             cookie = "; ".join(f"{c['name']}={c['value']}" for c in context.cookies())
             beat = Heartbeat(link, cookie)
+            beat.start()
             page.locator("[data-test=apply]:visible").click()
             page.locator("[data-test=cancel]:visible").wait_for()
-            page.wait_for_timeout(1500)
-            beat.start()
-            page.wait_for_timeout(2500)
-            beat.on = False
-            beat.join()
+            page.wait_for_timeout(2000)
+            beat.end()
             began = time.perf_counter()
             page.locator("[data-test=cancel]:visible").click()
             page.locator("[data-test=apply]:visible").wait_for()
             cancel_s = time.perf_counter() - began
+            arrival = Heartbeat(link, cookie)
+            arrival.start()
+            page.locator("[data-test=apply]:visible").click()
+            page.locator("[data-test=summary]:visible").wait_for(timeout=90_000)
+            arrival.end()
         finally:
             browser.close()
             server.terminate()
@@ -127,6 +135,7 @@ def measure() -> dict[str, float]:
         "wheel_to_slice_max_ms": round(max(wheel), 1),
         "longest_stall_in_a_run_ms": round(max(beat.waits_ms), 1),
         "stall_p99_ms": round(statistics.quantiles(beat.waits_ms, n=100)[98], 1),
+        "longest_stall_when_the_result_comes_ms": round(max(arrival.waits_ms), 1),
         "cancel_s": round(cancel_s, 2),
     }
 
