@@ -11,11 +11,11 @@ from valorlib.core.points import PointCloud, PointPair
 
 # Center and half axes, mm: liver, spleen, two kidneys, bladder, seen from the front.
 ORGANS = {
-    1: ("liver", (-60, 0, 60), (80, 55, 60)),
-    2: ("spleen", (90, 30, 70), (30, 22, 50)),
-    3: ("kidney_right", (-50, 60, -20), (28, 25, 55)),
-    4: ("kidney_left", (60, 60, -10), (28, 25, 55)),
-    5: ("bladder", (0, -10, -180), (45, 35, 35)),
+    1: ("liver", (-40, 0, 40), (48, 34, 36)),
+    2: ("spleen", (55, 20, 45), (20, 15, 32)),
+    3: ("kidney_right", (-32, 40, -14), (18, 16, 34)),
+    4: ("kidney_left", (38, 40, -8), (18, 16, 34)),
+    5: ("bladder", (0, -8, -110), (28, 22, 22)),
 }
 
 
@@ -42,10 +42,10 @@ class Waves:
 
 def organ_surface(rng, center, half, count, shape_seed):
     """Points drawn evenly over a bumpy ellipsoid; the same shape for the same shape_seed."""
-    bumps = Waves(np.random.default_rng(shape_seed), 0.8, 20)
+    bumps = Waves(np.random.default_rng(shape_seed), 1.0, 20)
     direction = rng.standard_normal((8 * count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    radius = 1 + 0.15 * bumps(direction)[:, :1]
+    radius = np.maximum(1 + 0.2 * bumps(direction)[:, :1], 0.5)
     points = direction * radius * np.asarray(half)
     # Keep points in proportion to the area their direction covers on the ellipsoid.
     area = np.linalg.norm(direction / np.asarray(half), axis=1) * np.prod(half)
@@ -56,7 +56,7 @@ def organ_surface(rng, center, half, count, shape_seed):
 def known_motion(seed, *, count=800, degrees=40.0, low_mm=10.0, high_mm=20.0, scale=0.1, shift_mm=40.0):
     """Five organs; each is moved by its own smooth field (mean 10 to 20 mm), then all by one similarity.
 
-    The organ's field is a shift, a turn of up to 8 degrees and a bend of 60 mm length; the fixed cloud samples the
+    The organ's field is a shift, a turn of up to 8 degrees and a bend of 60 mm length (2 mm); the fixed cloud samples the
     moved surfaces anew, so no fixed point is the copy of a moving one.
     """
     rng = np.random.default_rng([seed, 1965])
@@ -75,7 +75,7 @@ def known_motion(seed, *, count=800, degrees=40.0, low_mm=10.0, high_mm=20.0, sc
         want = rng.uniform(low_mm, high_mm)
 
         def field(p, center=np.asarray(center), shift=shift, spin=spin, bend=bend):
-            return shift + (p - center) @ (spin - np.eye(3)).T + 3.0 * bend(p)
+            return shift + (p - center) @ (spin - np.eye(3)).T + 2.0 * bend(p)
 
         y = organ_surface(rng, center, half, count, [seed, label])
         size = want / np.linalg.norm(field(y), axis=1).mean()

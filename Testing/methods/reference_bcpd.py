@@ -45,11 +45,7 @@ def dirichlet_kl(a, kappa):
     m = len(a)
     mean_log = digamma(a) - digamma(a.sum())
     return (
-        gammaln(a.sum())
-        - gammaln(a).sum()
-        - gammaln(kappa * m)
-        + m * gammaln(kappa)
-        + ((a - kappa) * mean_log).sum()
+        gammaln(a.sum()) - gammaln(a).sum() - gammaln(kappa * m) + m * gammaln(kappa) + ((a - kappa) * mean_log).sum()
     )
 
 

@@ -29,8 +29,8 @@ class MoBcpdOptions(Options):
         (), "B of each organ by rising label; empty: length_mm", low=1.0, high=1000.0, unit="mm", advanced=True
     )
     size_mm: float = option(
-        20.0,
-        "How far organs move beyond the similarity, one standard deviation (Lambda)",
+        4.0,
+        "How far organs bend, one standard deviation (Lambda)",
         low=0.01,
         high=500.0,
         unit="mm",
@@ -47,7 +47,7 @@ class MoBcpdOptions(Options):
         advanced=True,
     )
     long_size_mm: float = option(
-        0.0, "Size of the slow motion, one standard deviation; 0: the paper's prior", low=0.0, high=500.0, unit="mm"
+        20.0, "Size of the slow motion, one standard deviation; 0: the paper's prior", low=0.0, high=500.0, unit="mm"
     )
     label_error: float = option(
         0.0, "Share of points with a wrong organ label; above 0 they are found and mended", low=0.0, high=0.5
@@ -71,8 +71,8 @@ class MoBcpdOptions(Options):
         choices=("organs", "affine", "given"),
     )
     gamma: float = option(
-        0.1,
-        "Reach of the first matches as a share of the distances; 1 without a good start",
+        1.0,
+        "Reach of the first matches as a share of the distances; 0.1 where a scan cuts organs",
         low=0.01,
         high=10.0,
         advanced=True,
@@ -112,9 +112,10 @@ class MoBcpdOptions(Options):
 OMC = MoBcpdOptions()
 GMC = replace(OMC, between_organs=1.0)
 BCPD = replace(OMC, use_labels=False)
-CPD = replace(BCPD, similarity="none", spread=False, start="given", gamma=1.0)
-PAPER = replace(OMC, length_mm=30.0, size_mm=10.0, gamma=1.0, outliers=0.0, start="given", epsilon_mm=0.1, step_mm=1e6)
-QUICK = replace(OMC, coarse_points=300, max_loops=40, min_loops=5, fine_loops=1)
+PLAIN = replace(OMC, length_mm=30.0, size_mm=10.0, long_size_mm=0.0)
+CPD = replace(PLAIN, use_labels=False, similarity="none", spread=False, start="given")
+PAPER = replace(PLAIN, outliers=0.0, start="given", epsilon_mm=0.1, step_mm=1e6)
+QUICK = replace(OMC, coarse_points=300, sample_points=500, max_loops=40, min_loops=5, fine_loops=1)
 PRESETS = {
     "default": OMC,
     "omc": OMC,
@@ -122,9 +123,9 @@ PRESETS = {
     "bcpd": BCPD,
     "cpd": CPD,
     "paper": PAPER,
-    "same_patient": replace(OMC, length_mm=50.0, size_mm=5.0, similarity="rigid"),
-    "lungs": replace(OMC, length_mm=80.0, start="affine"),
-    "keypoints": replace(BCPD, length_mm=50.0, size_mm=15.0, outliers=0.4),
+    "same_patient": replace(OMC, length_mm=50.0, size_mm=4.0, long_size_mm=10.0, similarity="rigid"),
+    "lungs": replace(OMC, length_mm=80.0, size_mm=10.0, start="affine"),
+    "keypoints": replace(BCPD, length_mm=50.0, size_mm=15.0, long_size_mm=0.0, outliers=0.4),
     "quick": QUICK,
 }
 REASONS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,9 @@ from valorlib.ops.point_motion import PointMotion
 from valorlib.ops.thinning import thin_evenly
 
 START_POINTS = 150
+STIFF_POINTS = 300
+STIFFNESS = 0.1
+Report = Callable[[int, float], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +170,41 @@ def whole_body(clouds: Clouds, plan: Plan, start: NDArray[np.float64], model: st
     return drift(level, motion, lambda loop, sigma: None).motion.similarity()
 
 
+def stiff_motion(
+    clouds: Clouds, plan: Plan, start: NDArray[np.float64], bases: tuple[Basis, ...], report: Report
+) -> PointMotion:
+    """Motion to go on from, in `bases`: a run on few points in which organs hardly bend, so that they turn first.
+
+    Without a slow part in the prior: the start alone with the first sigma.
+    """
+    few = clouds.thinned(STIFF_POINTS)
+    motion = still_motion(clouds, plan, start, bases)
+    if plan.prior.long_size_mm <= 0:
+        level = level_of(clouds, plan, motion, plan.settings)
+        return dataclasses.replace(motion, variance=start_variance(level, plan.gamma))
+    prior = dataclasses.replace(plan.prior, size_mm=plan.prior.size_mm * STIFFNESS)
+    stiff = dataclasses.replace(plan, prior=prior, tolerance=max(plan.tolerance, 1e-4))
+    first = still_motion(few, stiff, start, build_bases(few, stiff, start))
+    first = dataclasses.replace(first, center=motion.center)
+    level = level_of(few, stiff, first, dataclasses.replace(plan.settings, epsilon_mm=0.01, step_mm=0.5))
+    first = dataclasses.replace(first, variance=start_variance(level, plan.gamma))
+    return _in_bases(drift(level, first, report).motion, bases, level)
+
+
+def _in_bases(motion: PointMotion, bases: tuple[Basis, ...], level: Level) -> PointMotion:
+    """The same motion written in other bases: least squares at the moving points."""
+    wanted = motion.displacement(level.moving, level.moving_organs)
+    weights, roots = [], []
+    for basis in bases:
+        rows = torch.isin(level.moving_organs, level.moving_organs.new_tensor(basis.members))
+        phi = basis.features(level.moving[rows], level.moving_organs[rows])
+        eye = torch.eye(phi.shape[1], dtype=phi.dtype, device=phi.device)
+        gram = phi.T @ phi
+        weights.append(torch.linalg.solve(gram + 1e-2 * eye, phi.T @ wanted[rows]))
+        roots.append(torch.linalg.cholesky(eye + motion.scale**2 / motion.variance * gram))
+    return dataclasses.replace(motion, bases=bases, weights=tuple(weights), roots=tuple(roots))
+
+
 def run_levels(
     clouds: Clouds, plan: Plan, start: NDArray[np.float64], bases: tuple[Basis, ...], run: Run
 ) -> tuple[Drifted, Clouds]:
@@ -174,7 +213,9 @@ def run_levels(
     levels = [clouds]
     if 0 < coarse < max(_largest(clouds.fixed_organs), _largest(clouds.moving_organs)):
         levels = [clouds.thinned(coarse), clouds]
-    motion = still_motion(clouds, plan, start, bases)
+    motion = stiff_motion(
+        clouds, plan, start, bases, lambda loop, sigma: run.progress(0.0, f"Turning organs, loop {loop + 1}")
+    )
     bounds: list[float] = []
     sigmas: list[float] = []
     for number, part in enumerate(levels):
@@ -182,8 +223,6 @@ def run_levels(
         if number > 0:
             settings = dataclasses.replace(settings, max_loops=plan.fine_loops, min_loops=plan.fine_loops)
         level = level_of(part, plan, motion, settings)
-        if number == 0:
-            motion = dataclasses.replace(motion, variance=start_variance(level, plan.gamma))
 
         def report(loop: int, sigma: float, *, number: int = number, most: int = settings.max_loops) -> None:
             done = (number + (loop + 1) / most) / len(levels)
