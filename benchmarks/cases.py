@@ -144,7 +144,7 @@ def phantom(seed=2101):
     pair = ImagePair(Image(fixed.astype(np.float32), grid), Image(moving.astype(np.float32), grid))
 
     def score(field):
-        return {**summary("field", field_errors(field, truth, inside)), **folding(field, inside), "start_mm": start}
+        return {**summary("error", field_errors(field, truth, inside)), **folding(field, inside), "start_mm": start}
 
     start = float(np.linalg.norm(u[inside], axis=-1).mean())
     return Case("phantom", pair, score)
@@ -177,7 +177,7 @@ def lung(kind, seed=2202):
     def score(field):
         error = np.linalg.norm(field.array - truth.array, axis=-1)
         return {
-            **summary("lung", error[inside]),
+            **summary("error", error[inside]),
             "core_mean_mm": float(error[depth > 10].mean()),
             "rim_mean_mm": float(error[inside & (depth <= 5)].mean()),
             "wall_mean_mm": float(error[wall_rim].mean()),
