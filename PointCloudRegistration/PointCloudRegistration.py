@@ -20,6 +20,7 @@ from VALORPanels.methods import MethodSection, entriesOf
 
 from valorlib.core.errors import InputError
 from valorlib.core.run import Run, part
+from valorlib.scene import nodes as scene_nodes
 
 
 class PointCloudRegistration(ScriptedLoadableModule):
@@ -144,6 +145,7 @@ class PointCloudRegistrationWidget(panel.VALORPanel):
         def done(outcome: Any) -> None:
             by = self.ui.colorSelector.itemData(self.ui.colorSelector.currentIndex)
             results = self.logic.write(outcome, fixed, moving, by)
+            scene_nodes.jump_to(slicer.mrmlScene, self.logic.middleOf(results))
             self.results.refresh(results.run)
             self._warnings = "; ".join(outcome.result.warnings)
 
@@ -262,6 +264,13 @@ class PointCloudRegistrationLogic(ScriptedLoadableModuleLogic):
         return point_cloud_registration.write_result(
             slicer.mrmlScene, outcome, fixed=fixed, moving=moving, color_by=by, name=_("Organs")
         )
+
+    def middleOf(self, results: Any) -> list[float]:
+        """Middle of the first moved surface, RAS mm."""
+        role = next(name for name in results.roles if name.startswith("model:"))
+        bounds = [0.0] * 6
+        results.node(slicer.mrmlScene, role).GetRASBounds(bounds)
+        return [(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)]
 
     def color(self, results: Any, by: str) -> None:
         """Color the moved surfaces."""

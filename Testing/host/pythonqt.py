@@ -213,12 +213,13 @@ def enforce() -> None:
     if isinstance(QtCore.QObject.objectName, _Value):
         return
     classes, refuse_unknown = qobject_classes(), _strict_setattr()
-    before = sys.getrefcount(False)
     for cls in classes:
         _patch_properties(cls)
-    # Shiboken drops one reference to False for each replaced attribute; Python 3.11 counts them and would abort at exit.
-    for _ in range(before - sys.getrefcount(False)):
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(False))
+    if sys.version_info < (3, 12):
+        # Shiboken drops references to True and False with replaced attributes and Python properties; before Python 3.12
+        # these are counted, and the interpreter aborts when none is left.
+        for value in (True, False):
+            ctypes.c_ssize_t.from_address(id(value)).value += 1_000_000_000
     for cls in classes:
         cls.__setattr__ = refuse_unknown
     QtCore.QObject.objectName = _Value("objectName", QtCore.QObject.objectName)
