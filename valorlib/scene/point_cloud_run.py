@@ -7,39 +7,40 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import vtk
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from valorlib.convert.mrml import Triangles
+from valorlib.convert.mrml_shapes import polydata_of
+from valorlib.convert.mrml_space import array_of_image
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
+from valorlib.core.images import LabelMap
 from valorlib.core.points import PointCloud, PointPair
 from valorlib.core.results import Result
-from valorlib.core.transforms import AffineTransform, Chain, DisplacementField
-from valorlib.ops.invert import invert_field
+from valorlib.core.transforms import DisplacementField
+from valorlib.ops.organ_field import organ_field
 from valorlib.ops.transforms import to_displacement
 
 F64 = NDArray[np.float64]
 
-FIELD_MM = 5.0
+FIELD_MM = 4.0
 """Voxels of the transform made from the points."""
 MARGIN_MM = 30.0
 """How far the transform reaches beyond the organs, where it fades to the common similarity."""
-REACH_MM = 12.0
-"""How far an organ's own motion is felt around it."""
-BLEND_MM = 4.0
-"""How sharply space between two organs goes to the nearer one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Organs:
     """Point clouds of both sides with the surfaces they were drawn from; organs are numbered from 1 in both.
 
-    names: number to name. moving: number to the surface that is carried along.
+    names: number to name. fixed, moving: number to surface; the moving ones are carried along.
     """
 
     pair: PointPair
     names: Mapping[int, str]
+    fixed: Mapping[int, Triangles]
     moving: Mapping[int, Triangles]
 
 
@@ -131,7 +132,8 @@ def clouds_of(
     sides = [
         _cloud({n: side[name] for n, name in numbers.items()}, numbers, spacing_mm, rng) for side in (fixed, moving)
     ]
-    return Organs(PointPair(*sides), numbers, {n: moving[name] for n, name in numbers.items()})
+    both = ({n: side[name] for n, name in numbers.items()} for side in (fixed, moving))
+    return Organs(PointPair(*sides), numbers, *both)
 
 
 def _cloud(
@@ -209,41 +211,35 @@ def _distances(first: F64, second: F64) -> tuple[float, float]:
 
 
 def field_of(organs: Organs, result: Result) -> DisplacementField:
-    """Fixed to moving as one field around the fixed organs: each organ's own motion near it, smooth between.
+    """Fixed to moving as one field around the fixed organs: each organ's own motion inside it, smooth between.
 
     Far from all organs it is the common similarity.
     """
     if result.displacement is not None:
         return result.displacement
     grid = _box(organs.pair.fixed.points)
-    common = result.inverse if isinstance(result.inverse, AffineTransform) else AffineTransform.identity()
-    back = AffineTransform(np.asarray(np.linalg.inv(common.matrix), dtype=np.float64))
-    # The common similarity is taken out first: what is left is small enough to invert by iteration.
-    at = grid.points().reshape(-1, 3) @ back.matrix[:3, :3].T + back.matrix[:3, 3]
-    start = at @ common.matrix[:3, :3].T + common.matrix[:3, 3]
-    cloud = organs.pair.moving
-    distances = np.stack([_outside(cloud, number, at) for number in organs.names])
-    nearest = distances.min(axis=0)
-    weights = np.exp(-0.5 * ((distances - nearest) / BLEND_MM) ** 2)
-    weights *= np.exp(-0.5 * (nearest / REACH_MM) ** 2) / weights.sum(axis=0)
-    moved_by = np.zeros_like(at)
-    for number, weight in zip(organs.names, weights, strict=True):
-        near = weight > 1e-4
-        moved = _move(result, at[near], np.full(int(near.sum()), number))
-        moved_by[near] += weight[near, None] * (moved - start[near])
-    rest = DisplacementField(moved_by.reshape(*grid.shape, 3).astype(np.float32), grid)
-    return to_displacement(Chain((invert_field(rest)[0], back)), grid)
+    if result.model is None:
+        return to_displacement(result.transform, grid)
+    return organ_field(result.model, voxels_of(organs.fixed, grid))
 
 
-def _outside(cloud: PointCloud, number: int, at: F64) -> F64:
-    """(n,) distance to an organ, mm; 0 inside it."""
-    rows = _rows(cloud, number)
-    points = cloud.points[rows]
-    distance, nearest = cKDTree(points).query(at)
-    if cloud.normals is None:
-        return np.asarray(distance)
-    inside = np.einsum("nc,nc->n", at - points[nearest], cloud.normals[rows][nearest]) < 0
-    return np.where(inside, 0.0, distance)
+def voxels_of(surfaces: Mapping[int, Triangles], grid: Grid) -> LabelMap:
+    """Label map of closed surfaces on a grid along the world's axes; a later organ covers an earlier one."""
+    out = np.zeros(grid.shape, dtype=np.int32)
+    for number, surface in surfaces.items():
+        stencil = vtk.vtkPolyDataToImageStencil()
+        # The stencil takes coordinates as they come: no RAS is needed for it.
+        stencil.SetInputData(polydata_of(Triangles(surface.points * (-1, -1, 1), surface.faces)))
+        stencil.SetOutputOrigin(grid.origin)
+        stencil.SetOutputSpacing(grid.spacing)
+        stencil.SetOutputWholeExtent([v for n in grid.size for v in (0, n - 1)])
+        fill = vtk.vtkImageStencilToImage()
+        fill.SetInputConnection(stencil.GetOutputPort())
+        fill.SetInsideValue(1)
+        fill.SetOutputScalarTypeToUnsignedChar()
+        fill.Update()
+        out[array_of_image(fill.GetOutput()) == 1] = number
+    return LabelMap(out, grid)
 
 
 def _box(points: F64) -> Grid:
