@@ -172,6 +172,17 @@ def test_a_gzip_file_with_a_foreign_trailer_is_unpacked_to_be_sure(tmp_path):
     np.testing.assert_array_equal(read_image(path).array.ravel(), np.arange(60))
 
 
+def test_a_packed_header_that_cannot_be_unpacked(tmp_path):
+    packed = gzip.compress(bytes(1000))
+    (tmp_path / "short.nii.gz").write_bytes(gzip.compress(bytes(100)))
+    (tmp_path / "cut.nii.gz").write_bytes(packed[:12])
+    (tmp_path / "bad.nii.gz").write_bytes(packed[:10] + b"\xff" * 20)
+    for name in ("short", "cut", "bad"):
+        refused(read_image, tmp_path / f"{name}.nii.gz", "damaged or of another kind")
+    (tmp_path / "tiny.nii").write_bytes(bytes(100))
+    refused(read_image, tmp_path / "short.nii", "damaged or of another kind")
+
+
 def test_nifti_twins_are_not_mixed_up(tmp_path):
     plain(tmp_path / "f.nii.gz")
     with pytest.raises(InputError, match="readers mix up the two"):

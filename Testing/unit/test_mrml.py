@@ -446,3 +446,39 @@ def test_segments_made_of_surfaces_are_filled(scene):
             size = mask.array.sum() * mask.grid.voxel_volume_mm3
             assert size == pytest.approx(4 / 3 * np.pi * 512, rel=0.05)
         assert node.GetSegmentation().ContainsRepresentation("Binary labelmap") is False
+
+
+def test_segments_without_voxels_at_all_count_as_empty(scene):
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "S")
+    node.GetSegmentation().SetSourceRepresentationName("Binary labelmap")
+    segment = slicer.vtkSegment()
+    segment.SetName("hollow")
+    segment.AddRepresentation("Binary labelmap", slicer.vtkOrientedImageData())
+    node.GetSegmentation().AddSegment(segment)
+    assert mrml.segments_from_node(node) == {}
+    assert not mrml.segments_from_node(node, GRID)["hollow"].array.any()
+
+
+def test_segments_that_cannot_be_converted_are_refused(scene, monkeypatch):
+    class Stubborn(slicer.vtkSegmentation):
+        def CreateRepresentation(self, name):
+            return False
+
+    monkeypatch.setattr(slicer, "vtkSegmentation", Stubborn)
+    with pytest.raises(InputError, match="S: cannot be converted to closed surface"):
+        mrml.surfaces_from_segmentation(segmentation(scene))
+
+
+def test_plain_grids_without_directions_lie_along_the_world(scene):
+    node = transform(scene, smooth_field(STRAIGHT))
+    with_directions = node.GetTransformFromParent()
+    bare = vtk.vtkGridTransform()
+    image = vtk.vtkImageData()
+    image.DeepCopy(with_directions.GetDisplacementGrid())
+    # Slicer is RAS: along its own axes the straight LPS grid runs backwards; a bare grid cannot say so.
+    image.SetOrigin(0.0, 0.0, 0.0)
+    bare.SetDisplacementGridData(image)
+    node.SetAndObserveTransformFromParent(bare)
+    found = mrml.transform_from_node(node)
+    points = found.grid.to_world(np.random.default_rng(0).random((20, 3)) * (np.asarray(STRAIGHT.size) - 1))
+    np.testing.assert_allclose(map_points(found, points), through_slicer(node, points), atol=1e-4)

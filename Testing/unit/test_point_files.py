@@ -52,7 +52,11 @@ def test_slicer_writes_what_we_read(tmp_path):
 
 @pytest.mark.parametrize(("system", "sign"), [("LPS", 1), ("RAS", -1), ("0", -1), ("1", 1), (None, -1)])
 def test_fcsv_files_of_all_times(tmp_path, system, sign):
-    lines = ["# Markups fiducial file version = 4.11", "# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc"]
+    lines = [
+        "# Markups fiducial file version = 4.11",
+        "# note without a value",
+        "# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc",
+    ]
     if system is not None:
         lines.insert(1, f"# CoordinateSystem = {system}")
     lines += ["1,10,20,30,0,0,0,1,1,1,0,2,", '2,1,2,3,0,0,0,1,1,1,0,F-2,"back, side"', ""]

@@ -117,3 +117,23 @@ def test_a_b_spline_is_sampled():
 def test_other_transforms_are_refused():
     with pytest.raises(InputError, match="expected 3 dimensions, got 2"):
         transform_from_sitk(sitk.Euler2DTransform())
+
+
+def test_a_kind_of_transform_without_a_core_type_is_refused():
+    class Wobble:
+        """Stands for whatever a later ITK may bring."""
+
+        def GetDimension(self):
+            return 3
+
+        def GetTransformEnum(self):
+            return -1
+
+        def IsLinear(self):
+            return False
+
+        def GetName(self):
+            return "WobbleTransform"
+
+    with pytest.raises(InputError, match="expected linear, B-spline or displacement field, got WobbleTransform"):
+        transform_from_sitk(Wobble())
