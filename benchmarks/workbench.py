@@ -20,6 +20,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[1]
@@ -101,13 +102,17 @@ def measure() -> dict[str, float]:
         context = browser.new_context(viewport={"width": 1280, "height": 720})
         page = context.new_page()
         try:
+            process = psutil.Process(server.pid)
+            start_cpu_s = sum(process.cpu_times()[:2])
             began = time.perf_counter()
             page.goto(link)
             page.wait_for_function(PAINTED)
             painted_s = time.perf_counter() - began
             page.get_by_text("3T (moving)").first.wait_for()
             page.wait_for_timeout(9000)
+            cpu = sum(process.cpu_times()[:2])
             wheel = wheel_ms(page)
+            wheel_cpu_ms = 1000 * (sum(process.cpu_times()[:2]) - cpu) / len(wheel)
             cookie = "; ".join(f"{c['name']}={c['value']}" for c in context.cookies())
             beat = Heartbeat(link, cookie)
             beat.start()
@@ -130,9 +135,11 @@ def measure() -> dict[str, float]:
             server.wait(10)
     return {
         "start_to_port_s": round(start_s, 2),
+        "start_to_port_cpu_s": round(start_cpu_s, 2),
         "page_to_painted_views_s": round(painted_s, 2),
         "wheel_to_slice_median_ms": round(statistics.median(wheel), 1),
         "wheel_to_slice_max_ms": round(max(wheel), 1),
+        "wheel_server_cpu_ms": round(wheel_cpu_ms, 1),
         "longest_stall_in_a_run_ms": round(max(beat.waits_ms), 1),
         "stall_p99_ms": round(statistics.quantiles(beat.waits_ms, n=100)[98], 1),
         "longest_stall_when_the_result_comes_ms": round(max(arrival.waits_ms), 1),

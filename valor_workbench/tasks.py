@@ -9,6 +9,7 @@ from typing import Any
 
 from valor_workbench.worker import Context
 from valorlib.core.errors import InputError
+from valorlib.core.grid import Grid
 from valorlib.core.images import Dose, Image, LabelMap
 from valorlib.core.points import PointCloud, PointPair, Seeds
 from valorlib.core.transforms import DisplacementField, Transform
@@ -40,14 +41,17 @@ class DemoData:
     extras: Mapping[str, Any] = field(default_factory=dict)
 
 
-def open_path(context: Context, path: Path) -> Opened:
-    """Read one file or DICOM folder, whatever it holds."""
+def open_path(context: Context, path: Path, grid: Grid | None = None) -> Opened:
+    """Read one file or DICOM folder, whatever it holds; grid: where DICOM structures are filled in."""
     from valorlib.convert import files
 
     context.progress(0.1, f"Reading {path.name}")
     name = path.name.lower()
     if path.is_dir() or name.endswith((".dcm", ".ima")):
-        return _open_dicom(path)
+        from valor_workbench.tasks_dicom import read_dicom
+
+        images, dose, labels = read_dicom(context, path, grid)
+        return Opened(path.name, images=images, dose=dose, labels=labels)
     if name.endswith((".h5", ".tfm", ".mat", ".txt")):
         return Opened(path.name, transform=files.read_transform(path))
     if name.endswith((".mrk.json", ".fcsv")):
@@ -75,12 +79,6 @@ def _open_volume(path: Path) -> Opened:
     if any(word in words for word in ("seg", "label", "mask", "structure")):
         return Opened(path.name, labels=files.read_labels(path))
     return Opened(path.name, images=(image,))
-
-
-def _open_dicom(path: Path) -> Opened:
-    from valorlib.convert import files
-
-    return Opened(path.name, images=(files.read_image(path if path.is_dir() else path.parent),))
 
 
 def make_demo(context: Context, seed: int, size: str) -> DemoData:

@@ -10,7 +10,7 @@ from valor_workbench import nodes, tasks
 from valor_workbench.logic.session import Session
 from valor_workbench.states import ScansState
 from valor_workbench.transfers import check_scene_archive, inside, safe_name
-from valorlib.convert.mrml import image_from_node
+from valorlib.convert.mrml import image_from_node, world_grid
 from valorlib.core.images import Image
 
 
@@ -96,7 +96,9 @@ class ScansLogic:
                 check_scene_archive(path)
                 self._load_scene(path)
             else:
-                self._take(await self._session.quick.run(tasks.open_path, path))
+                fixed = self.node("fixed")
+                grid = world_grid(fixed) if fixed is not None else None
+                self._take(await self._session.quick.run(tasks.open_path, path, grid))
         with self._session.server.state:
             self._session.page.data.open_dialog = False
         self._session.busy("")

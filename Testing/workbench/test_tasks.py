@@ -1,0 +1,120 @@
+"""What the worker reads and computes, called directly."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from valor_workbench import tasks, tasks_dicom, tasks_files, tasks_registration
+from valor_workbench.charts import with_read_out
+from valor_workbench.logic.measures import ras_of, registration_rows, registration_summary
+from valor_workbench.logic.runs import time_words
+from valor_workbench.worker import Attempt, Context
+from valorlib.convert.files import write_image, write_labels
+from valorlib.core.errors import InputError
+from valorlib.core.grid import Grid
+from valorlib.core.images import Image, LabelMap
+from valorlib.core.inputs import ImagePair
+from valorlib.metrics.contours import Contours
+
+
+@pytest.fixture
+def context(tmp_path):
+    return Context(tmp_path, Attempt("cpu"), lambda fraction, message: None, lambda kind, value: None)
+
+
+@pytest.fixture
+def image():
+    rng = np.random.default_rng(0)
+    return Image(
+        rng.random((8, 10, 12), dtype=np.float32), Grid((12, 10, 8), (1.0, 1.5, 2.0), (5.0, -3.0, 9.0)), "scan"
+    )
+
+
+def test_a_file_is_opened_for_what_it_holds(context, image, tmp_path):
+    labels = LabelMap((image.array > 0.9).astype(np.int32), image.grid, {1: "tumor"})
+    write_image(image, tmp_path / "t1.nrrd")
+    write_image(image, tmp_path / "dose_plan.nrrd")
+    write_labels(labels, tmp_path / "tumor.seg.nrrd")
+    write_labels(labels, tmp_path / "mask.nii.gz")
+    (tmp_path / "seeds.csv").write_text("x,y,z\n1,2,3\n")
+    assert tasks.open_path(context, tmp_path / "t1.nrrd").images[0].grid.matches(image.grid)
+    assert tasks.open_path(context, tmp_path / "dose_plan.nrrd").dose is not None
+    assert tasks.open_path(context, tmp_path / "tumor.seg.nrrd").labels.names == {1: "tumor"}
+    assert tasks.open_path(context, tmp_path / "mask.nii.gz").labels is not None
+    assert len(tasks.open_path(context, tmp_path / "seeds.csv").points.points) == 1
+
+
+def test_a_corrupt_file_is_refused_in_one_sentence(context, tmp_path):
+    path = tmp_path / "broken.nrrd"
+    path.write_bytes(b"NRRD0004\ntype: short\n")
+    with pytest.raises(InputError, match="broken"):
+        tasks.open_path(context, path)
+
+
+def test_contours_become_a_label_map_with_the_smaller_on_top(context):
+    def box(name, half):
+        square = np.array([(-half, -half), (half, -half), (half, half), (-half, half)], dtype=float)
+        planes = np.arange(-6.0, 6.1, 3.0)
+        return Contours(name, tuple(np.column_stack([square, np.full(4, z)]) for z in planes))
+
+    labels = tasks_dicom.fill_in(context, (box("organ", 12.0), box("target", 5.0)), None)
+    i, j, k = np.round(labels.grid.to_index([0.0, 0.0, 0.0])).astype(int)
+    assert labels.name_of(int(labels.array[k, j, i])) == "target"
+    volume = np.count_nonzero(labels.array) * labels.grid.voxel_volume_mm3
+    assert volume == pytest.approx(24 * 24 * 13.5, rel=0.15)
+
+
+def test_a_run_at_half_the_resolution_comes_back_on_the_full_grid(image):
+    pair = ImagePair(image, image)
+    small = tasks_registration._shrunk(pair, 2)
+    assert small.fixed.array.size < image.array.size / 6
+    assert tasks_registration._shrunk(pair, 1) is pair
+
+
+def test_a_folder_is_packed_with_its_name(context, tmp_path):
+    import zipfile
+
+    (tmp_path / "result").mkdir()
+    (tmp_path / "result" / "a.txt").write_text("x")
+    path = tasks_files.zip_folder(context, tmp_path / "result", "valor")
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["valor/a.txt"]
+    assert Path(path).parent == tmp_path
+
+
+def test_measures_speak_ras_and_name_what_is_missing():
+    assert ras_of([1, 2, 3]) == [-1.0, -2.0, 3.0]
+    assert "saved result" in registration_summary({})
+    record = {
+        "seconds": 4.0,
+        "places": {"1": [1.0, 2.0, 3.0]},
+        "numbers": {
+            "tumors": [{"tumor": 1, "moving_ml": 1.0, "fixed_ml": 2.0, "change_pct": 100.0}],
+            "folds": {"strict_count": 3, "places": [{"position_mm": [4.0, 5.0, 6.0]}]},
+            "landmarks": {"before": {"mean_mm": 4.0, "max_mm": 6.0}, "after": {"mean_mm": 1.0, "max_mm": 2.0}},
+        },
+    }
+    assert registration_summary(record) == "Done in 4.0 s. Landmarks: 4.0 mm before, 1.0 mm after. 3 voxels fold."
+    rows = {row["name"]: row for row in registration_rows(record)}
+    assert rows["Tumor 1: moving to fixed"]["at"] == [-1.0, -2.0, 3.0]
+    assert rows["Folded voxels"]["at"] == [-4.0, -5.0, 6.0]
+    assert rows["Landmark error, mean"]["value"] == "4.00 to 1.00 mm"
+
+
+def test_the_chart_tells_the_volumes_at_a_dose_and_escapes_names():
+    from valorlib.charts_dvh import dvh_svg
+    from valorlib.metrics.dvh import Dvh, dvh_band
+
+    doses = np.linspace(0, 40, 400)
+    band = dvh_band(Dvh("<b>target", doses, np.ones(400)), np.stack([doses, doses + 2]).astype(np.float32))
+    svg = with_read_out(dvh_svg([band]), [band])
+    assert svg.count("data-tip=") == 80
+    assert "<b>" not in svg
+    assert "&lt;b&gt;target: 50 %" in svg
+
+
+def test_time_left_is_told_as_people_say_it():
+    assert time_words(3) == "a few seconds left"
+    assert time_words(43) == "about 45 s left"
+    assert time_words(200) == "about 3 min left"
