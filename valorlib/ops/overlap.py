@@ -37,7 +37,7 @@ def _air_level(values: NDArray[np.float32]) -> float:
         return -np.inf
     if low < -300:
         return -500.0  # HU
-    return float(low + min(threshold_otsu(values) - low, 0.15 * (high - low)))
+    return float(low + min(threshold_otsu(values.ravel()) - low, 0.15 * (high - low)))
 
 
 def body_mask(image: Image) -> LabelMap:
