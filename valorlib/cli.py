@@ -70,6 +70,10 @@ def main(words: Sequence[str] | None = None) -> int:
         return _fail(CANCELLED, "cancelled; nothing was written")
     except MemoryError:
         return _fail(WRONG_INPUT, "not enough memory; crop the images or resample them to larger voxels")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("valor"):
+            raise
+        return _fail(WRONG_INPUT, f"the package {error.name} is missing; install it with pip install slicervalor")
     except BrokenPipeError:
         sys.stderr.close()
         return DONE

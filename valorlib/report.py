@@ -13,8 +13,6 @@ from valorlib.charts import bar_chart
 from valorlib.convert.results import Outputs
 from valorlib.core.inputs import ImagePair
 from valorlib.core.results import Result
-from valorlib.metrics.summary import inside_both
-from valorlib.ops.resample import resample_image
 from valorlib.report_pictures import (
     CONTOURS,
     PLANES,
@@ -138,9 +136,8 @@ def pictures_of(pair: ImagePair, result: Result, outputs: Outputs) -> list[dict[
     focus[tuple(_focus(pair, result))] = True
     at = np.argwhere(view.turned(focus))[0]
     planes = [p for p in range(3) if min(view.turned(focus).take(at[p], axis=p).shape) > 1]
-    before = resample_image(pair.moving, grid).array
-    mask = inside_both(pair, outputs.displacement)
-    limits = [window(image, mask) for image in (pair.fixed.array, outputs.warped_moving.array)]
+    before = outputs.before.array
+    limits = [window(image, outputs.inside) for image in (pair.fixed.array, outputs.warped_moving.array)]
 
     def cut(array: NDArray[Any], plane: int) -> NDArray[np.float32]:
         return view.slice_of(array, plane, at, SIDE)
@@ -183,6 +180,10 @@ def _tumor_row(
     limits: list[tuple[float, float]],
 ) -> dict[str, Any]:
     """Close-ups of the shown tumor in both scans, each plane, with both outlines."""
+    drawn = []
+    for labels, color in ((result.fixed_seg, CONTOURS[0]), (result.warped_seg, CONTOURS[1])):
+        for n in labels.labels if labels is not None else ():
+            drawn.append(((labels.array == n).astype(np.float32), color))  # type: ignore[union-attr]
     shown = []
     for name, array, limit in (
         ("fixed", pair.fixed.array, limits[0]),
@@ -190,10 +191,8 @@ def _tumor_row(
     ):
         for plane in planes:
             picture = gray(view.close_up(array, plane, at, SIDE, CLOSE_UP_MM), limit)
-            for labels, color in ((result.fixed_seg, CONTOURS[0]), (result.warped_seg, CONTOURS[1])):
-                for n in labels.labels if labels is not None else ():
-                    mask = (labels.array == n).astype(np.float32)  # type: ignore[union-attr]
-                    picture = with_contour(picture, view.close_up(mask, plane, at, SIDE, CLOSE_UP_MM), color)
+            for mask, color in drawn:
+                picture = with_contour(picture, view.close_up(mask, plane, at, SIDE, CLOSE_UP_MM), color)
             shown.append((f"{name}, {PLANES[plane]}", embedded(picture)))
     sentence = (
         "Yellow: found in the fixed scan. Blue: carried over from the moving scan. Upper row: fixed, lower: moving."

@@ -99,7 +99,8 @@ def _field_numbers(transform: Transform, grid: Grid | None, inverse: str | None)
 
     from valorlib.convert.files import read_transform
     from valorlib.core.transforms import AffineTransform, Chain, DisplacementField
-    from valorlib.metrics.folding import fold_summary, inverse_consistency
+    from valorlib.metrics.folding import fold_summary
+    from valorlib.metrics.summary import consistency_of
     from valorlib.ops.transforms import to_displacement
 
     if isinstance(transform, AffineTransform) and grid is None:
@@ -118,11 +119,7 @@ def _field_numbers(transform: Transform, grid: Grid | None, inverse: str | None)
     if inverse is not None:
         back = read_transform(inverse)
         if isinstance(back, DisplacementField):
-            error = inverse_consistency(field, back)
-            found["inverse_consistency"] = {
-                "mean_mm": error.mean_mm, "p95_mm": error.p95_mm, "max_mm": error.max_mm,
-                "outside_pct": error.outside_pct,
-            }  # fmt: skip
+            found["inverse_consistency"] = consistency_of(field, back)
     return found
 
 

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
         method=args.method,
         options=options_of(load(args.method), args),
         run=make_run(args),
-        images=tuple(Path(path) for path in args.images) if args.images else None,
+        images=(Path(args.images[0]), Path(args.images[1])) if args.images else None,
         space=args.space,
         overwrite=args.overwrite,
     )

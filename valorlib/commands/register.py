@@ -177,7 +177,15 @@ def write(
     with timed(seconds, "metrics"):
         outputs = complete(pair, result)
         result = replace(result, displacement=outputs.displacement, inverse_displacement=outputs.inverse_displacement)
-        metrics = summarize(pair, result, warped=outputs.warped_moving, jacobian=outputs.jacobian, landmarks=landmarks)
+        metrics = summarize(
+            pair,
+            result,
+            warped=outputs.warped_moving,
+            before=outputs.before,
+            inside=outputs.inside,
+            jacobian=outputs.jacobian,
+            landmarks=landmarks,
+        )
     names = ("fixed", "moving", "seeds", "fixed_mask", "moving_mask", "fixed_labels", "moving_labels", "start")
     record = record_of(
         command="register",

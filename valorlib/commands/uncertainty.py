@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from valorlib.commands.common import add_common, add_settings, make_run, options_of, say, whole
 from valorlib.core.errors import InputError
+
+if TYPE_CHECKING:
+    from valorlib.methods.dir_uncertainty import DirUncertaintyOptions
 
 
 def add(commands: Any) -> None:
@@ -23,6 +26,9 @@ def add(commands: Any) -> None:
     parser.add_argument("--dose", metavar="FILE", help="dose on the moving scan, Gy")
     parser.add_argument("--structures", metavar="FILE|DIR", help="structures on the fixed scan")
     parser.add_argument("--samples", type=whole, default=100, metavar="N", help="transforms drawn (default: 100)")
+    parser.add_argument("--goals", metavar="FILE", help="dose goals to check, see the documentation")
+    parser.add_argument("--prescription", type=float, metavar="GY", help="prescribed dose, for goals in percent")
+    parser.add_argument("--landmarks", metavar="FILE", help="corresponding points, to calibrate the uncertainty")
     add_settings(parser)
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--overwrite", action="store_true", help="replace a former result")
@@ -47,8 +53,11 @@ def run(args: argparse.Namespace) -> None:
         dose=Path(args.dose) if args.dose else None,
         structures=Path(args.structures) if args.structures else None,
         samples=args.samples,
-        options=options_of(METHOD, args),
+        options=cast("DirUncertaintyOptions", options_of(METHOD, args)),
         run=make_run(args),
+        goals=Path(args.goals) if args.goals else None,
+        prescription_gy=args.prescription,
+        landmarks=Path(args.landmarks) if args.landmarks else None,
         overwrite=args.overwrite,
     )
     lines = [f"done in {record['seconds']:.1f} s on {record['device']}"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from valorlib.convert.files import write_field, write_image, write_labels, write_transform
 from valorlib.core.errors import InputError
@@ -21,6 +22,7 @@ from valorlib.core.images import Image
 from valorlib.core.inputs import ImagePair
 from valorlib.core.results import Result
 from valorlib.core.transforms import DisplacementField
+from valorlib.metrics.summary import inside_both
 from valorlib.ops.invert import invert_field
 from valorlib.ops.jacobian import jacobian_determinant
 from valorlib.ops.resample import resample_image
@@ -33,13 +35,16 @@ PARTIAL = ".partial-"
 class Outputs:
     """All images of a registration, those the method left out computed from its transform.
 
-    inverse_displacement: on the moving grid unless the method gave its own.
+    inverse_displacement: on the moving grid unless the method gave its own. before: the moving image on the fixed
+    grid without any transform. inside: (K, J, I) True in the body where both images have voxels.
     """
 
     displacement: DisplacementField
     inverse_displacement: DisplacementField
     warped_moving: Image
     jacobian: Image
+    before: Image
+    inside: NDArray[np.bool_]
 
 
 def complete(pair: ImagePair, result: Result) -> Outputs:
@@ -49,7 +54,8 @@ def complete(pair: ImagePair, result: Result) -> Outputs:
     if inverse is None:
         inverse = invert_field(field, pair.moving.grid)[0]
     warped = resample_image(pair.moving, pair.fixed.grid, field)
-    return Outputs(field, inverse, warped, jacobian_determinant(field))
+    before = resample_image(pair.moving, pair.fixed.grid)
+    return Outputs(field, inverse, warped, jacobian_determinant(field), before, inside_both(pair, field))
 
 
 def check_output_folder(path: Path, *, overwrite: bool = False) -> None:

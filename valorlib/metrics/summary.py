@@ -28,6 +28,7 @@ from valorlib.metrics.similarity import (
 )
 from valorlib.metrics.surface import surface_distance
 from valorlib.metrics.volume import carried_change_pct, volume_change, volume_ml
+from valorlib.ops.jacobian import jacobian_determinant
 from valorlib.ops.overlap import body_mask
 from valorlib.ops.resample import resample_image, resample_labels, resample_mask
 from valorlib.ops.transforms import to_displacement
@@ -154,11 +155,27 @@ def landmarks_of(displacement: DisplacementField, landmarks: PointPair) -> dict[
     return found
 
 
+def consistency_of(field: DisplacementField, inverse: DisplacementField, *, step: int = 2) -> dict[str, float]:
+    """How far a point lands from where it started, there and back, at each `step`-th voxel along each axis."""
+    grid = field.grid
+    size = [len(range(0, n, step)) for n in grid.size]
+    thin = Grid((size[0], size[1], size[2]), tuple(step * s for s in grid.spacing), grid.origin, grid.direction)  # type: ignore[arg-type]
+    error = inverse_consistency(DisplacementField(field.array[::step, ::step, ::step], thin), inverse)
+    return {
+        "mean_mm": error.mean_mm,
+        "p95_mm": error.p95_mm,
+        "max_mm": error.max_mm,
+        "outside_pct": error.outside_pct,
+    }
+
+
 def summarize(
     pair: ImagePair,
     result: Result,
     *,
     warped: Image | None = None,
+    before: Image | None = None,
+    inside: NDArray[np.bool_] | None = None,
     jacobian: Image | None = None,
     landmarks: PointPair | None = None,
     truth: LabelMap | None = None,
@@ -169,32 +186,28 @@ def summarize(
         pair: what was registered.
         result: what came out.
         warped: the moving image on the fixed grid, when at hand.
+        before: the same without a transform, when at hand.
+        inside: where to compare the images, when at hand.
         jacobian: the determinant, when at hand.
         landmarks: corresponding points, kept apart from those given to the method.
         truth: true tumors on the fixed grid, for tests and benchmarks.
     """
     field = result.displacement or to_displacement(result.transform, pair.fixed.grid)
     warped = warped or resample_image(pair.moving, pair.fixed.grid, field)
-    folds = fold_summary(field, jacobian=jacobian)
-    before = resample_image(pair.moving, pair.fixed.grid)
-    mask = inside_both(pair, field)
+    jacobian = jacobian or jacobian_determinant(field)
+    before = before or resample_image(pair.moving, pair.fixed.grid)
+    mask = inside_both(pair, field) if inside is None else inside
     found: dict[str, Any] = {
         "similarity": similarity_of(pair.fixed.array, before.array, warped.array, mask, pair.fixed.grid),
         "similarity_seed_compatible": asdict(seed_compatible(pair.fixed.array, before.array, warped.array)),
-        "folds": folds.as_dict(),
+        "folds": fold_summary(field, jacobian=jacobian).as_dict(),
     }
     if result.inverse_displacement is not None:
-        consistency = inverse_consistency(field, result.inverse_displacement)
-        found["inverse_consistency"] = {
-            "mean_mm": consistency.mean_mm,
-            "p95_mm": consistency.p95_mm,
-            "max_mm": consistency.max_mm,
-            "outside_pct": consistency.outside_pct,
-        }
+        found["inverse_consistency"] = consistency_of(field, result.inverse_displacement)
     size = np.linalg.norm(field.array, axis=-1)[mask]
     found["displacement"] = {"mean_mm": float(size.mean()), "max_mm": float(size.max())}
     if result.fixed_seg is not None or result.moving_seg is not None:
-        found["tumors"] = tumors_of(result, jacobian or _jacobian(field), truth)
+        found["tumors"] = tumors_of(result, jacobian, truth)
     structures = labels_of(pair, field)
     if structures:
         found["structures"] = structures
@@ -202,9 +215,3 @@ def summarize(
     if points is not None:
         found["landmarks"] = landmarks_of(field, points)
     return found
-
-
-def _jacobian(field: DisplacementField) -> Image:
-    from valorlib.ops.jacobian import jacobian_determinant
-
-    return jacobian_determinant(field)
