@@ -33,7 +33,8 @@ class _Value:
 
     def __get__(self, obj: Any, owner: Any = None) -> Any:
         if obj is None:
-            return self
+            # Slicer replaces QTimer.singleShot by a function of its own; as a static call it works there.
+            return self.original if self.name == "singleShot" else self
         return self.original(obj) if callable(self.original) else obj.property(self.name)
 
     def __set__(self, obj: Any, value: Any) -> None:
@@ -216,9 +217,9 @@ def enforce() -> None:
     for cls in classes:
         _patch_properties(cls)
     if sys.version_info < (3, 12):
-        # Shiboken drops references to True and False with replaced attributes and Python properties; before Python 3.12
+        # Shiboken drops references to True, False and None with replaced attributes and Python properties; before Python 3.12
         # these are counted, and the interpreter aborts when none is left.
-        for value in (True, False):
+        for value in (True, False, None):
             ctypes.c_ssize_t.from_address(id(value)).value += 1_000_000_000
     for cls in classes:
         cls.__setattr__ = refuse_unknown
