@@ -1,4 +1,4 @@
-"""Make the tables of README.md and docs/methods/README.md from benchmarks/results/*.json: python benchmarks/table.py."""
+"""Make the tables of docs/methods/README.md from benchmarks/results/*.json: python benchmarks/table.py."""
 
 from __future__ import annotations
 
