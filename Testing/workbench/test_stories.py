@@ -197,8 +197,21 @@ def test_a_second_tab_a_used_link_and_html_in_names_do_no_harm(start, visit, tmp
     page.item("error").wait_for()
     page.page.locator("[data-test=open-path] input").fill(str(tmp_path / "evil.seg.nrrd"))
     page.item("open-go").click()
-    page.module("Correct") if page.item("open-go").count() == 0 else page.page.keyboard.press("Escape")
+    page.page.wait_for_timeout(500)
     page.module("Correct")
     page.page.get_by_text("onerror").first.wait_for()
     assert page.page.evaluate("() => window.hacked") is None
+    forged = {
+        "ScansState__fixed": "../../x",
+        "SeedsState__tumor": {"a": 1},
+        "EditorState__effect": 7,
+        "PageState__layout": [1],
+        "UncertaintyState__threshold": "<img>",
+    }
+    for name, value in forged.items():
+        page.page.evaluate("([name, value]) => window.trame.state.set(name, value)", [name, value])
+        page.page.wait_for_timeout(200)
+    page.module("Registration")
+    page.page.get_by_label("Light or dark").click()
+    page.page.locator(".v-theme--light").first.wait_for()
     page.check_manners()
