@@ -121,6 +121,8 @@ def test_one_time_of_a_series_is_a_volume(tmp_path):
     one = sitk.JoinSeries([sitk.GetImageFromArray(np.arange(24, dtype="f4").reshape(2, 3, 4))])
     sitk.WriteImage(one, str(tmp_path / "one.nii.gz"))
     assert read_image(tmp_path / "one.nii.gz").grid.size == (4, 3, 2)
+    sitk.WriteImage(one, str(tmp_path / "one.mha"))
+    assert read_image(tmp_path / "one.mha").grid.size == (4, 3, 2)
     sitk.WriteImage(sitk.JoinSeries([one[..., 0]] * 3), str(tmp_path / "many.nii.gz"))
     refused(read_image, tmp_path / "many.nii.gz", "expected one volume, got 4D data")
 
@@ -180,7 +182,7 @@ def test_a_packed_header_that_cannot_be_unpacked(tmp_path):
     for name in ("short", "cut", "bad"):
         refused(read_image, tmp_path / f"{name}.nii.gz", "damaged or of another kind")
     (tmp_path / "tiny.nii").write_bytes(bytes(100))
-    refused(read_image, tmp_path / "short.nii", "damaged or of another kind")
+    refused(read_image, tmp_path / "tiny.nii", "damaged or of another kind")
 
 
 def test_nifti_twins_are_not_mixed_up(tmp_path):
@@ -293,6 +295,8 @@ def test_transform_files_of_another_kind(tmp_path):
     for name in ("x.tfm", "x.h5", "x.mat"):
         (tmp_path / name).write_bytes(b"no transform" * 20)
         refused(read_transform, tmp_path / name, "expected an ITK transform")
+    (tmp_path / "junk.nrrd").write_bytes(b"no field" * 20)
+    refused(read_transform, tmp_path / "junk.nrrd", "damaged")
     sitk.WriteTransform(sitk.Euler2DTransform(), str(tmp_path / "flat.tfm"))
     refused(read_transform, tmp_path / "flat.tfm", "expected 3 dimensions, got 2")
     (tmp_path / "inverse.tfm").write_text(

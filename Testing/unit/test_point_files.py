@@ -59,7 +59,7 @@ def test_fcsv_files_of_all_times(tmp_path, system, sign):
     ]
     if system is not None:
         lines.insert(1, f"# CoordinateSystem = {system}")
-    lines += ["1,10,20,30,0,0,0,1,1,1,0,2,", '2,1,2,3,0,0,0,1,1,1,0,F-2,"back, side"', ""]
+    lines += ["1,10,20,30,0,0,0,1,1,1,0,2,", '2,1,2,3,0,0,0,1,1,1,0,F-2,"back, side"', "  ", ""]
     path = tmp_path / "a.fcsv"
     path.write_text("\n".join(lines))
     cloud = read_points(path)

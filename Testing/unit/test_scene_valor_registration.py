@@ -149,7 +149,7 @@ def test_folds_become_points_to_jump_to(scene, volumes):
     field = DisplacementField(np.zeros((*GRID.shape, 3), "f4"), GRID)
     field.array[8, 10, 12] = 6 * AXES[:, 0]
     measured = valor_registration.measure(pair, Result(field, displacement=field))
-    results = valor_registration.write_result(scene, pair, measured, *volumes)
+    results = valor_registration.write_result(scene, pair, measured.result, *volumes)
     folds = mrml.points_from_node(results.node(scene, "folds"))
     assert np.linalg.norm(folds.points - GRID.to_world((12, 10, 8)), axis=1).min() < 3
     nodes.jump_to(scene, results.node(scene, "folds").GetNthControlPointPositionWorld(0))
@@ -166,6 +166,9 @@ def test_seeds_follow_the_naming_rule(scene):
     assert seeds.tumors.tolist() == [1, 0, 2, 0, 0, 0, 0, 0]
     np.testing.assert_allclose(seeds.points[0], (1, 2, 3))
     assert valor_registration.read_seeds([]) is None
+    assert valor_registration.read_seeds([None]) is None
+    lists["outside"].SetAttribute(valor_registration.TUMOR, "Background")
+    assert valor_registration.read_seeds([lists["outside"]]).tumors.tolist() == [0, 0]
     lists["second"].SetAttribute(valor_registration.TUMOR, "left")
     with pytest.raises(InputError, match="expected a tumor's number or 0"):
         valor_registration.read_seeds([lists["second"]])

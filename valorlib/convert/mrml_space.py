@@ -73,11 +73,9 @@ def apply_vtk(transform: Any, points: F64) -> F64:
 
 
 def parent_transform(node: Any, *, inverse: bool) -> Any:
-    """A vtkGeneralTransform from the node's coordinates to world, or back."""
-    general = vtk.vtkGeneralTransform()
-    parent = node.GetParentTransformNode()
-    if parent is not None:
-        (parent.GetTransformFromWorld if inverse else parent.GetTransformToWorld)(general)
+    """A vtkGeneralTransform from the coordinates of a node that has a parent transform to world, or back."""
+    general, parent = vtk.vtkGeneralTransform(), node.GetParentTransformNode()
+    (parent.GetTransformFromWorld if inverse else parent.GetTransformToWorld)(general)
     return general
 
 
