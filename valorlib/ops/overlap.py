@@ -43,7 +43,7 @@ def _air_level(values: NDArray[np.float32]) -> float:
 def body_mask(image: Image) -> LabelMap:
     """1 in the body, 0 in air around it (cavities inside count as body). CT by HU, anything else by its histogram."""
     working = _coarse(image, 2.0)
-    smooth = ndimage.gaussian_filter(working.array, [min(1.0, 2.0 / s) for s in working.grid.spacing[::-1]])
+    smooth = ndimage.gaussian_filter(working.array, [min(0.5, 1.0 / s) for s in working.grid.spacing[::-1]])
     inside = smooth > _air_level(smooth)
     parts, count = ndimage.label(inside)
     if count > 1:
@@ -148,7 +148,13 @@ def rigid_start(fixed: Image, moving: Image, run: Run) -> AffineTransform:
     frames = [_frame(image.grid, flat=flat[0]) for image in (fixed, moving)]
     pictures = [_picture(image, flat=flat[0]) for image in (fixed, moving)]
     local = [np.linalg.inv(frames[1]) @ start.matrix @ frames[0] for start in starts]
-    found = _optimize(pictures[0], pictures[1], local, run)
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    # The metric adds up what its threads find in no fixed order; one thread makes the answer repeat itself.
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        found = _optimize(pictures[0], pictures[1], local, run)
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
     return AffineTransform(frames[1] @ found @ np.linalg.inv(frames[0]))
 
 

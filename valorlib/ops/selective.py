@@ -200,7 +200,8 @@ def _one(
         scene = prepare_scene(region, channel, seeds.of(number), others, middle)
         progress(0.2 + 0.2 * attempt, f"Tumor {number}: segmenting")
         lesion = find_lesion(scene, settings)
-        if not lesion.touches_border or extent_mm > 0 or attempt == 2 or not options.check:
+        flat = float(np.ptp(region.array)) == 0.0
+        if flat or not lesion.touches_border or extent_mm > 0 or attempt == 2 or not options.check:
             break
         radius *= 1.4
     alarm = judge(scene, lesion, settings) if options.check else Alarm()
