@@ -54,6 +54,7 @@ def test_every_axis_orientation_survives_a_node_and_its_file(scene, number, tmp_
     ras = np.asarray(m.MultiplyPoint((2, 3, 4, 1))[:3])
     np.testing.assert_allclose(ras * (-1, -1, 1), image.grid.to_world((2, 3, 4)), atol=1e-9)
     assert node.GetImageData().GetScalarComponentAsDouble(2, 3, 4, 0) == image.array[4, 3, 2]
+    assert mrml.image_from_node(node).grid == image.grid
     storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
     storage.SetFileName(str(tmp_path / "v.nrrd"))
     storage.SetSingleFile(True)
@@ -65,6 +66,14 @@ def test_every_axis_orientation_survives_a_node_and_its_file(scene, number, tmp_
     assert np.linalg.det(np.asarray(back.grid.direction)) > 0
     np.testing.assert_allclose(resample_image(back, image.grid).array, image.array, atol=1e-2)
     assert np.sort(back.array.ravel()).tolist() == np.sort(image.array.ravel()).tolist()
+
+
+def test_a_grid_comes_back_to_the_last_digit(scene):
+    back = mrml.image_from_node(volume(scene)).grid
+    assert back.size == GRID.size
+    assert back.spacing == GRID.spacing
+    assert back.origin == GRID.origin
+    assert back.direction == GRID.direction
 
 
 @pytest.mark.parametrize("number", range(0, 48, 5))

@@ -12,6 +12,7 @@ from valorlib.convert.image_files import check_numbers
 from valorlib.convert.mrml_space import (
     RAS_TO_LPS,
     array_of_image,
+    flip,
     image_of_array,
     matrix_of,
     moved_grid,
@@ -43,9 +44,12 @@ def local_grid(node: Any) -> Grid:
     if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
         raise InputError(f"{name_of(node)}: expected a volume with voxels, got an empty one; load it again")
     m = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(m)
+    node.GetIJKToRASDirectionMatrix(m)
+    # Spacing and origin are taken as the node holds them, so that a grid comes back to the last digit.
+    axes = (RAS_TO_LPS @ matrix_of(m))[:3, :3] + 0.0
+    origin = flip(node.GetOrigin()) + 0.0
     try:
-        return Grid.from_matrix(image.GetDimensions(), RAS_TO_LPS @ matrix_of(m))
+        return Grid(image.GetDimensions(), node.GetSpacing(), tuple(origin), tuple(map(tuple, axes)))
     except InputError as error:
         raise InputError(f"{name_of(node)}: {error}") from None
 
@@ -53,6 +57,8 @@ def local_grid(node: Any) -> Grid:
 def world_grid(node: Any) -> Grid:
     """Grid of a volume node in world coordinates; the grid `image_from_node` puts it on."""
     grid = local_grid(node)
+    if node.GetParentTransformNode() is None:
+        return grid
     matrix = to_world(node)
     moved = moved_grid(grid, matrix) if matrix is not None else None
     return moved or warped_box(node, grid)
@@ -113,6 +119,8 @@ def dose_from_node(node: Any) -> Dose:
 
 
 def _in_world(node: Any, data: T, resample: Callable[[Grid, Transform], T]) -> T:
+    if node.GetParentTransformNode() is None:
+        return data
     matrix = to_world(node)
     if matrix is not None:
         grid = moved_grid(data.grid, matrix)
@@ -132,7 +140,11 @@ def _on(data: T, grid: Grid) -> T:
 
 def set_grid(node: Any, grid: Grid) -> None:
     """Give a volume node the geometry of `grid`."""
-    node.SetIJKToRASMatrix(vtk_matrix_of(RAS_TO_LPS @ grid.matrix))
+    axes = np.eye(4)
+    axes[:3, :3] = np.asarray(grid.direction)
+    node.SetIJKToRASDirectionMatrix(vtk_matrix_of(RAS_TO_LPS @ axes))
+    node.SetSpacing(grid.spacing)
+    node.SetOrigin(flip(grid.origin))
 
 
 def set_image(node: Any, image: Image | Dose) -> None:
