@@ -6,8 +6,10 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from realdata import need
 from scipy.ndimage import gaussian_filter
 
+from valorlib.convert.files import read_image, read_labels
 from valorlib.core.errors import Cancelled, InputError
 from valorlib.core.grid import Grid
 from valorlib.core.images import Image, LabelMap
@@ -17,6 +19,7 @@ from valorlib.demo import make_pair
 from valorlib.methods.compositive import METHOD, register
 from valorlib.methods.compositive_options import PRESETS, CompositiveOptions
 from valorlib.ops.lungs import lung_mask
+from valorlib.ops.resample import resample_labels
 from valorlib.ops.transforms import map_points
 
 QUICK = PRESETS["quick"]
@@ -144,3 +147,21 @@ def test_each_tuple_needs_one_number_a_level():
 
 def test_every_preset_has_a_reason():
     assert set(METHOD.reasons) == set(METHOD.presets)
+
+
+BRAIN_LABELS = (2, 3, 4, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 24, 28, 31, 41, 42, 43, 46, 47, 49, 50, 51, 52, 53)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [("l2r_subject1", "vxm_scan"), ("vxm_scan", "l2r_subject1")])
+def test_two_brains_overlap_after_a_draft(names):
+    images = [read_image(need(f"brain/{name}_t1.nii.gz")) for name in names]
+    labels = [read_labels(need(f"brain/{name}_seg.nii.gz")) for name in names]
+    result = register(ImagePair(*images), PRESETS["brain_mr_draft"], Run())
+    carried = resample_labels(labels[1], labels[0].grid, result.displacement).array
+    overlaps = [
+        2 * ((labels[0].array == n) & (carried == n)).sum() / ((labels[0].array == n).sum() + (carried == n).sum())
+        for n in BRAIN_LABELS
+    ]
+    assert np.mean(overlaps) > 0.73
+    assert result.record["folds"] == 0
