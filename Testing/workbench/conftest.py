@@ -129,7 +129,7 @@ class Page:
             from PIL import Image
 
             with Image.open(path) as full:
-                full.convert("RGB").quantize(256).save(path, optimize=True)
+                full.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
     def check_manners(self):
         """Nothing was asked of another machine, and nothing was complained about but the known probe."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import shutil
 import tempfile
@@ -111,5 +112,7 @@ class Session:
 
 
 def new_folder() -> Path:
-    """A folder of the session's own, readable by this user alone."""
-    return Path(tempfile.mkdtemp(prefix="valor-"))
+    """A folder of the session's own, readable by this user alone; gone when the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="valor-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -41,12 +41,18 @@
     });
   }
   let shown = new Set();
+  // A change of layout makes the whole page anew, so the place is looked up when it is time.
+  function scrollToResult() {
+    document.querySelectorAll("[data-test=summary]").forEach((mark) => {
+      if (mark.offsetParent) mark.closest("section").scrollIntoView({ behavior: "instant", block: "start" });
+    });
+  }
   function showNewResults() {
     document.querySelectorAll("[data-test=summary]").forEach((mark) => {
       const text = mark.textContent;
       if (mark.offsetParent && text && !shown.has(text)) {
         shown.add(text);
-        setTimeout(() => mark.closest("section").scrollIntoView({ behavior: "instant", block: "start" }), 700);
+        setTimeout(scrollToResult, 700);
       }
     });
   }
