@@ -56,8 +56,8 @@ def organ_surface(rng, center, half, count, shape_seed):
 def known_motion(seed, *, count=800, degrees=40.0, low_mm=10.0, high_mm=20.0, scale=0.1, shift_mm=40.0):
     """Five organs; each is moved by its own smooth field (mean 10 to 20 mm), then all by one similarity.
 
-    The organ's field is a shift, a turn of up to 8 degrees and a bend of 60 mm length (2 mm); the fixed cloud samples the
-    moved surfaces anew, so no fixed point is the copy of a moving one.
+    The organ's field is a shift, a turn of up to 8 degrees and a bend of 60 mm length (2 mm); the fixed cloud samples
+    the moved surfaces anew, so no fixed point is the copy of a moving one.
     """
     rng = np.random.default_rng([seed, 1965])
     axis = rng.standard_normal(3)
@@ -74,7 +74,9 @@ def known_motion(seed, *, count=800, degrees=40.0, low_mm=10.0, high_mm=20.0, sc
         bend = Waves(rng, 60.0)
         want = rng.uniform(low_mm, high_mm)
 
-        def field(p, center=np.asarray(center), shift=shift, spin=spin, bend=bend):
+        middle = np.asarray(center)
+
+        def field(p, center=middle, shift=shift, spin=spin, bend=bend):
             return shift + (p - center) @ (spin - np.eye(3)).T + 2.0 * bend(p)
 
         y = organ_surface(rng, center, half, count, [seed, label])

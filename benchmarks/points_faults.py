@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-
 from points_cases import KnownMotion
+
 from valorlib.core.points import PointCloud, PointPair
 
 

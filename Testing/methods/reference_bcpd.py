@@ -66,7 +66,7 @@ def dense_bcpd(
     spread=True,
     jitter=1e-9,
 ):
-    m, n = len(y), len(x)
+    m = len(y)
     g = gibbs(y, y_organs, length, size, coherence)
     g = g + jitter * np.mean(np.diag(g)) * np.eye(m)
     volume = np.prod(x.max(0) - x.min(0))

@@ -110,7 +110,7 @@ def _plan(clouds: Clouds, options: MoBcpdOptions, run: Run) -> Plan:
         step_mm=options.step_mm,
         min_loops=min(options.min_loops, options.max_loops),
         max_loops=options.max_loops,
-        scales=SCALE_RANGE,
+        scales=(1e-3, 1e3) if options.start == "given" else SCALE_RANGE,
         floor_mm=max(1e-3, 0.05 * spacing_mm(clouds.fixed)),
         dtype=torch.float64 if options.exact else torch.float32,
     )

@@ -19,8 +19,8 @@ class MoBcpdOptions(Options):
         (), "S row by row, organs by rising label; empty: from between_organs", advanced=True
     )
     length_mm: float = option(
-        20.0,
-        "How far motion stays coherent inside an organ (B); between patients 20, one patient 50, lungs 80",
+        25.0,
+        "How far motion stays coherent inside an organ (B); between patients 25, one patient 50, lungs 80",
         low=1.0,
         high=1000.0,
         unit="mm",
@@ -29,7 +29,7 @@ class MoBcpdOptions(Options):
         (), "B of each organ by rising label; empty: length_mm", low=1.0, high=1000.0, unit="mm", advanced=True
     )
     size_mm: float = option(
-        4.0,
+        3.0,
         "How far organs bend, one standard deviation (Lambda)",
         low=0.01,
         high=500.0,
@@ -39,7 +39,7 @@ class MoBcpdOptions(Options):
         (), "Lambda of each organ by rising label; empty: size_mm", low=0.01, high=500.0, unit="mm", advanced=True
     )
     long_mm: float = option(
-        100.0,
+        200.0,
         "Length of a second, slow motion of each organ: its own shift, turn and growth",
         low=1.0,
         high=10000.0,
