@@ -8,6 +8,7 @@ import struct
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from realdata import need
 from unit.geometry import GRID, ORIENTATIONS, blobs, grid_with, smooth_field, texture, turned
 
 from valorlib.convert import image_files
@@ -86,6 +87,18 @@ def test_fields_and_transforms_come_back(tmp_path):
     np.testing.assert_array_equal(parts[2].array, exponentiate(chain.parts[2]).array)
     with pytest.raises(InputError, match="sample it to a displacement field first"):
         write_transform(turned(), tmp_path / "a.nrrd")
+
+
+def test_dicom_transforms_and_doses_are_read_too(tmp_path):
+    from valorlib.convert.dicom_reg import write_deformable_registration
+
+    field = smooth_field(Grid((6, 5, 4), (2, 2, 3), (1, 2, 3)))
+    write_deformable_registration(field, tmp_path / "reg.dcm")
+    back = read_transform(tmp_path / "reg.dcm")
+    np.testing.assert_allclose(back.array, field.array, atol=1e-5)
+    assert back.grid.matches(field.grid)
+    refused(read_dose, tmp_path / "reg.dcm", "RTDOSE")
+    assert read_dose(need("rt/openkbp/pt_1/dicom/RTDOSE.dcm")).array.max() > 1
 
 
 def test_a_four_dimensional_scalar_file_serves_as_a_field(tmp_path):
