@@ -17,7 +17,16 @@ from valorlib.core.transforms import AffineTransform
 from valorlib.methods.mo_bcpd_options import PRESETS, REASONS, MoBcpdOptions
 from valorlib.ops.gp_kernel import MotionPrior
 from valorlib.ops.label_mending import mend_labels
-from valorlib.ops.organ_drift import Clouds, Plan, best_start, build_bases, check_memory, run_levels, whole_body
+from valorlib.ops.organ_drift import (
+    Clouds,
+    Plan,
+    best_reach,
+    best_start,
+    build_bases,
+    check_memory,
+    run_levels,
+    whole_body,
+)
 from valorlib.ops.point_checks import check_pair, drift_warnings, organ_warnings
 from valorlib.ops.point_drift import Drifted, DriftSettings
 from valorlib.ops.point_start import SCALE_RANGE, organ_sizes, start_candidates
@@ -51,6 +60,8 @@ def register(pair: PointPair, options: MoBcpdOptions, run: Run) -> Result:
     run.progress(0.02, "Finding the start")
     start = _start(clouds, plan, options)
     clouds, mended = mend_labels(clouds, plan, start, options.label_error)
+    reaches = (options.gamma, 0.1 * options.gamma, 0.3 * options.gamma)[: options.starts]
+    plan = best_reach(clouds, plan, start, reaches if options.start != "given" else reaches[:1])
     bases = build_bases(clouds, plan, start)
     found, last = run_levels(clouds, plan, start, bases, replace(run, progress=part(run.progress, 0.1, 0.95)))
     return _result(pair, clouds, found, warnings + drift_warnings(found, last, clouds, names), mended)
@@ -133,7 +144,7 @@ def _start(clouds: Clouds, plan: Plan, options: MoBcpdOptions) -> NDArray[np.flo
         return np.eye(4)
     sizes = organ_sizes(clouds.fixed, clouds.fixed_organs, clouds.moving, clouds.moving_organs)
     candidates = start_candidates(sizes, clouds.fixed, clouds.moving, rigid=options.similarity == "rigid")
-    wanted = len(candidates) if len(candidates) > 2 else options.starts
+    wanted = len(candidates) if len(candidates) > 2 else 1
     start = best_start(clouds, plan, candidates[:wanted])
     return whole_body(clouds, plan, start, "affine") if options.start == "affine" else start
 

@@ -78,10 +78,10 @@ class MoBcpdOptions(Options):
         advanced=True,
     )
     starts: int = option(
-        1,
-        "Starts tried, the best by evidence is kept; more are tried where organs do not tell the turn",
+        2,
+        "First reaches tried (gamma, a tenth, a third of it); the one with the best evidence is kept",
         low=1,
-        high=6,
+        high=3,
         advanced=True,
     )
     kappa: float = option(
@@ -115,7 +115,7 @@ BCPD = replace(OMC, use_labels=False)
 PLAIN = replace(OMC, length_mm=30.0, size_mm=10.0, long_size_mm=0.0)
 CPD = replace(PLAIN, use_labels=False, similarity="none", spread=False, start="given")
 PAPER = replace(PLAIN, outliers=0.0, start="given", epsilon_mm=0.1, step_mm=1e6)
-QUICK = replace(OMC, coarse_points=300, sample_points=500, max_loops=40, min_loops=5, fine_loops=1)
+QUICK = replace(OMC, coarse_points=300, sample_points=500, max_loops=40, min_loops=5, fine_loops=1, starts=1)
 PRESETS = {
     "default": OMC,
     "omc": OMC,

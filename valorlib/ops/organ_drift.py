@@ -21,6 +21,7 @@ from valorlib.ops.thinning import thin_evenly
 
 START_POINTS = 150
 STIFF_POINTS = 300
+REACH_POINTS = 300
 STIFFNESS = 0.1
 Report = Callable[[int, float], None]
 
@@ -203,6 +204,24 @@ def _in_bases(motion: PointMotion, bases: tuple[Basis, ...], level: Level) -> Po
         weights.append(torch.linalg.solve(gram + 1e-2 * eye, phi.T @ wanted[rows]))
         roots.append(torch.linalg.cholesky(eye + motion.scale**2 / motion.variance * gram))
     return dataclasses.replace(motion, bases=bases, weights=tuple(weights), roots=tuple(roots))
+
+
+def best_reach(clouds: Clouds, plan: Plan, start: NDArray[np.float64], gammas: tuple[float, ...]) -> Plan:
+    """The plan with the first reach whose short run on few points has the highest evidence.
+
+    A long reach finds large turns of an organ, a short one keeps to a good start; which is better differs by case.
+    """
+    if len(gammas) < 2:
+        return plan
+    few = clouds.thinned(REACH_POINTS)
+    settings = dataclasses.replace(plan.settings, max_loops=40, min_loops=15, epsilon_mm=0.01, step_mm=0.5)
+    tries = []
+    for gamma in gammas:
+        one = dataclasses.replace(plan, gamma=gamma, tolerance=max(plan.tolerance, 1e-3))
+        bases = build_bases(few, one, start)
+        motion = stiff_motion(few, one, start, bases, lambda loop, sigma: None)
+        tries.append(drift(level_of(few, one, motion, settings), motion, lambda loop, sigma: None).bounds[-1])
+    return dataclasses.replace(plan, gamma=gammas[int(np.argmax(tries))])
 
 
 def run_levels(
