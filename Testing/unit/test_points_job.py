@@ -1,0 +1,100 @@
+"""`valor points` from end to end: the files by their names, or one sentence and nothing."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from valorlib import cli
+from valorlib.convert.files import read_labels, read_transform, write_labels
+from valorlib.demo_organs import make_organs
+from valorlib.metrics.folding import fold_summary
+from valorlib.ops.transforms import map_points
+
+QUICK = ["--set", "sample_points=300", "--set", "coarse_points=0", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def case():
+    return make_organs(1, points_per_organ=200, spacing_mm=4.0)
+
+
+@pytest.fixture(scope="module")
+def done(case, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("points")
+    write_labels(case.fixed, folder / "fixed.seg.nrrd")
+    write_labels(case.moving, folder / "moving.seg.nrrd")
+    words = [str(folder / "fixed.seg.nrrd"), str(folder / "moving.seg.nrrd"), "--output", str(folder / "out")]
+    assert cli.main(["points", *words, *QUICK]) == 0
+    return folder / "out"
+
+
+def rows_of(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_folder_holds_the_files_of_the_contract(done):
+    names = {p.name for p in done.iterdir()}
+    assert {"moved_points.csv", "metrics.json", "displacement.nrrd", "transform.h5", "picture.png"} <= names
+    assert {f"moved_{n}.vtk" for n in ("liver", "stomach", "kidney_left", "kidney_right", "spleen")} <= names
+    assert list(rows_of(done / "moved_points.csv")[0]) == ["x", "y", "z", "label", "sigma_mm"]
+
+
+def test_the_field_finds_each_fixed_point_in_the_moving_scan(done, case):
+    field = read_transform(done / "displacement.nrrd")
+    truth = case.truth
+    error = np.linalg.norm(map_points(field, truth.fixed.points) - truth.moving.points, axis=1)
+    before = np.linalg.norm(truth.fixed.points - truth.moving.points, axis=1)
+    assert np.median(error) < 0.5 * np.median(before)
+    assert fold_summary(field).count == 0
+
+
+def test_warped_labels_lie_on_the_fixed_organs(done, case):
+    warped = read_labels(done / "warped_labels.nrrd")
+    numbers = json.loads((done / "metrics.json").read_text())["numbers"]
+    assert warped.grid.matches(case.fixed.grid)
+    assert all(row["dice"] > 0.8 for row in numbers["organs"])
+    assert all(row["after"]["mean_mm"] < row["before"]["mean_mm"] for row in numbers["organs"])
+    assert numbers["overlap"]["after"]["pct"] < 1.0
+
+
+def test_csv_points_keep_their_order(case, tmp_path):
+    for name, cloud in (("fixed", case.truth.fixed), ("moving", case.truth.moving)):
+        lines = [f"{x:.5f},{y:.5f},{z:.5f},{n}" for (x, y, z), n in zip(cloud.points, cloud.labels, strict=True)]
+        (tmp_path / f"{name}.csv").write_text("x,y,z,label\n" + "\n".join(lines) + "\n")
+    words = [str(tmp_path / "fixed.csv"), str(tmp_path / "moving.csv"), "--output", str(tmp_path / "out")]
+    assert cli.main(["points", *words, *QUICK]) == 0
+    rows = rows_of(tmp_path / "out" / "moved_points.csv")
+    moved = np.array([[float(row[c]) for c in "xyz"] for row in rows])
+    error = np.linalg.norm(moved - case.truth.fixed.points, axis=1)
+    assert [int(row["label"]) for row in rows] == case.truth.moving.labels.tolist()
+    assert np.median(error) < 2.0
+    assert not (tmp_path / "out" / "displacement.nrrd").exists()
+
+
+GOOD = "x,y,z,label\n" + "\n".join(f"{10 * (n % 3)},{7 * (n % 5)},{n},{1 + n % 2}" for n in range(30)) + "\n"
+BAD = {
+    "no rows": "x,y,z,label\n",
+    "nan": GOOD + "nan,1,2,1\n",
+    "one point": "x,y,z,label\n1,2,3,1\n",
+    "plane": "x,y,z,label\n" + "\n".join(f"{n},{n * n},0,1" for n in range(9)) + "\n",
+    "twice": GOOD + GOOD.splitlines()[1] + "\n",
+    "other labels": GOOD.replace(",1\n", ",8\n").replace(",2\n", ",9\n"),
+    "meters": "x,y,z,label\n" + "\n".join(f"{n % 3 / 1e3},{n % 5 / 1e3},{n / 1e3},1" for n in range(30)) + "\n",
+}
+
+
+@pytest.mark.parametrize("fault", sorted(BAD))
+def test_bad_points_end_in_one_sentence_and_nothing(tmp_path, capsys, fault):
+    (tmp_path / "fixed.csv").write_text(GOOD)
+    (tmp_path / "moving.csv").write_text(BAD[fault])
+    words = [str(tmp_path / "fixed.csv"), str(tmp_path / "moving.csv"), "--output", str(tmp_path / "out")]
+    assert cli.main(["points", *words, "--quiet"]) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.count("\n") == 0
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()
