@@ -23,6 +23,20 @@ def _frame(width: float, height: float, title: str, body: Sequence[str]) -> str:
     return head + "".join(body) + "</svg>"
 
 
+def _bar(x: float, y: float, width: float, height: float, color: str, words: str) -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'
+    return f'<rect {place} fill="{color}"><title>{escape(words)}</title></rect>'
+
+
+def _legend(x: float, names: Sequence[str]) -> list[str]:
+    found = []
+    for color, name in zip(COLORS * 4, names, strict=False):
+        found.append(f'<rect x="{x:.1f}" y="22" width="10" height="10" fill="{color}"/>')
+        found.append(_text(x + 14, 31, name, anchor="start"))
+        x += 28 + 6.4 * len(name)
+    return found
+
+
 def nice_top(value: float) -> float:
     """The next of 1, 2, 2.5, 5, 10 times a power of ten at or above the value; 1 for 0."""
     if value <= 0:
@@ -67,21 +81,14 @@ def bar_chart(
     every = max(1, math.ceil(len(categories) * 26 / plot_w))
     for row, (color, points) in enumerate(zip(COLORS * 4, series.values(), strict=False)):
         for column, value in enumerate(points):
-            if value is None or not math.isfinite(value):
-                continue
-            h = plot_h * min(max(value / top, 0), 1)
-            x = left + column * group + 0.1 * group + row * bar
-            body.append(
-                f'<rect x="{x:.1f}" y="{upper + plot_h - h:.1f}" width="{max(bar - 0.4, 0.4):.1f}" height="{h:.1f}" '
-                f'fill="{color}"><title>{escape(categories[column])}: {value:.4g}</title></rect>'
-            )
+            if value is not None and math.isfinite(value):
+                h = plot_h * min(max(value / top, 0), 1)
+                x = left + column * group + 0.1 * group + row * bar
+                words = f"{categories[column]}: {value:.4g}"
+                body.append(_bar(x, upper + plot_h - h, max(bar - 0.4, 0.4), h, color, words))
     for column in range(0, len(categories), every):
         body.append(_text(left + (column + 0.5) * group, height - 10, categories[column], size=10))
-    x = left
-    for color, name in zip(COLORS * 4, series, strict=False):
-        body.append(f'<rect x="{x:.1f}" y="22" width="10" height="10" fill="{color}"/>')
-        body.append(_text(x + 14, 31, name, anchor="start"))
-        x += 28 + 6.4 * len(name)
+    body += _legend(left, list(series))
     return _frame(width, height, title, body)
 
 

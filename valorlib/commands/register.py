@@ -168,9 +168,7 @@ def write(
     options: Any,
 ) -> dict[str, Any]:
     """Write the result folder; returns what metrics.json holds."""
-    from valorlib.convert.provenance import record_of
     from valorlib.convert.results import complete, whole_folder, write_json, write_registration
-    from valorlib.core.options import as_dict
     from valorlib.metrics.summary import summarize
     from valorlib.report import registration_report
 
@@ -186,6 +184,26 @@ def write(
             jacobian=outputs.jacobian,
             landmarks=landmarks,
         )
+    record = {**_origin(args, pair, result, context, seconds, options), "numbers": metrics}
+    record["record"] = dict(result.record)
+    with whole_folder(Path(args.output), overwrite=args.overwrite) as folder:
+        with timed(seconds, "write"):
+            write_registration(folder, result, outputs)
+            html = registration_report(pair, result, outputs, record)
+            (folder / "report.html").write_text(html, encoding="utf-8")
+        context.progress(1.0, "Done")
+        record["seconds"], record["seconds_by_step"] = round(sum(seconds.values()), 3), seconds
+        write_json(folder / "metrics.json", record)
+    return record
+
+
+def _origin(
+    args: argparse.Namespace, pair: ImagePair, result: Result, context: Run, seconds: dict[str, float], options: Any
+) -> dict[str, Any]:
+    """What went in, and who computed."""
+    from valorlib.convert.provenance import record_of
+    from valorlib.core.options import as_dict
+
     names = ("fixed", "moving", "seeds", "fixed_mask", "moving_mask", "fixed_labels", "moving_labels", "start")
     record = record_of(
         command="register",
@@ -199,16 +217,6 @@ def write(
     )
     if pair.seeds is not None:
         record["seeds"] = {"on": pair.seeds.on, "points": pair.seeds.points, "tumors": pair.seeds.tumors}
-    record["numbers"] = metrics
-    record["record"] = dict(result.record)
-    with whole_folder(Path(args.output), overwrite=args.overwrite) as folder:
-        with timed(seconds, "write"):
-            write_registration(folder, result, outputs)
-            html = registration_report(pair, result, outputs, record)
-            (folder / "report.html").write_text(html, encoding="utf-8")
-        context.progress(1.0, "Done")
-        record["seconds"], record["seconds_by_step"] = round(sum(seconds.values()), 3), seconds
-        write_json(folder / "metrics.json", record)
     return record
 
 
