@@ -17,6 +17,7 @@ from valorlib.core.run import Progress, silent
 
 PATHS = ("fixed", "moving", "seeds", "fixed_mask", "moving_mask", "fixed_labels", "moving_labels", "landmarks", "start")
 WORDS = ("seeds_on", "space", "method", "preset", "random_seed")
+CANCELLED = 3  # exit code of a cancelled case
 Runner = Callable[[list[str]], tuple[int, str]]
 
 
@@ -163,10 +164,12 @@ def run_cohort(
         with _pool(workers, scheduler) as pool:
             for name, code, message, seconds in pool(tasks, run_case):
                 done += 1
-                state = {0: "done", 3: "cancelled"}.get(code, "failed")
+                state = {0: "done", CANCELLED: "cancelled"}.get(code, "failed")
                 known[name] = replace(known[name], state=state, code=code, message=message, seconds=round(seconds, 2))
                 _note(output, known[name])
                 progress(done / len(cases), f"{name}: {state}")
+                if code == CANCELLED:
+                    raise Cancelled  # Ctrl-C in a case ends the cohort, too
     except (Cancelled, KeyboardInterrupt):
         for status in known.values():
             if status.state in ("waiting", "running"):

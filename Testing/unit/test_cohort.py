@@ -93,6 +93,17 @@ def test_after_a_cancel_each_case_says_how_far_it_came(tmp_path):
     assert states == ["done", "cancelled", "cancelled"]
 
 
+def test_a_case_ended_by_ctrl_c_ends_the_cohort(tmp_path):
+    def interrupted(words):
+        CALLS.append(words[1])
+        return 3, "cancelled; nothing was written"
+
+    with pytest.raises(Cancelled):
+        run_cohort(CASES, tmp_path / "o", interrupted)
+    assert CALLS == ["m1"]
+    assert [read_status(tmp_path / "o", case).state for case in CASES] == ["cancelled"] * 3
+
+
 def test_the_summary_has_a_line_a_case_and_the_report_the_charts(tmp_path):
     out = tmp_path / "o"
     record = write_cohort(out, run_cohort(CASES, out, fake))
