@@ -21,7 +21,7 @@ def write_drawn_shape(folder: Path, kind: str, *, slice_mm: float = 2.0) -> tupl
     """Write rs.dcm and rd.dcm; returns the shape, the direction of the dose gradient and its size, Gy/mm."""
     shape = Shape(kind, 24.0, np.asarray([0.4, -0.7, 0.0]), np.eye(3))
     direction, slope = np.asarray([0.6, 0.0, 0.8]), 0.6
-    dose = linear_dose(shape.center, direction, slope, 2.5)
+    dose = linear_dose(shape.center, direction, slope, 2.5, reach_mm=20.0)
     write_rtdose(dose, folder / "rd.dcm", frame_uid=FRAME)
     roi, contours = Dataset(), Dataset()
     roi.ROINumber, roi.ROIName, roi.ReferencedFrameOfReferenceUID, roi.ROIGenerationAlgorithm = 1, kind, FRAME, ""

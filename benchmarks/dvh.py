@@ -243,17 +243,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--offsets", type=int, default=25)
     parser.add_argument("--referee", default=os.environ.get("VALOR_DICOMPYLER"))
+    parser.add_argument("--parts", default="analytic,eclipse_prostate,breast_boost,openkbp,dicompyler")
     args = parser.parse_args()
-    result = {"versions": versions(), "analytic": analytic(args.offsets)}
-    if DATA.is_dir():
-        result["eclipse_prostate"] = eclipse("quarter") + eclipse("half")
-        result["breast_boost"] = breast("quarter")
-        rows = openkbp()
-        result["openkbp"] = {"structures": len(rows), "rows": rows, "largest": {
-            key: max(abs(r[key]) for r in rows) for key in ("volume_cc", "mean_gy", "d50_gy", "d5_gy")}}  # fmt: skip
-        print(result["openkbp"]["largest"])
-        if args.referee:
-            result["dicompyler"] = referee(args.referee)
+    jobs = {
+        "analytic": lambda: analytic(args.offsets),
+        "eclipse_prostate": lambda: eclipse("quarter") + eclipse("half"),
+        "breast_boost": lambda: breast("quarter"),
+        "openkbp": openkbp_summary,
+        "dicompyler": lambda: referee(args.referee) if args.referee else None,
+    }
+    for name in args.parts.split(","):
+        if name == "analytic" or DATA.is_dir():
+            write_part(name, jobs[name]())
+
+
+def openkbp_summary() -> dict:
+    """All rows and the largest differences."""
+    rows = openkbp()
+    keys = ("volume_cc", "mean_gy", "d50_gy", "d5_gy")
+    return {"structures": len(rows), "rows": rows, "largest": {k: max(abs(r[k]) for r in rows) for k in keys}}
+
+
+def write_part(name: str, found: list | dict | None) -> None:
+    """Put one part into the result file; the others stay as they are."""
+    if found is None:
+        return
+    result = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
+    result["versions"], result[name] = versions(), found
     OUT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
