@@ -32,7 +32,7 @@ def ball(grid=OBLIQUE, center=CENTER, radius=12.0):
 @pytest.fixture
 def labels():
     array = ball().astype(np.int32)
-    array[ball(center=CENTER + (0, 0, 0), radius=5.0)] = 4
+    array[ball(center=CENTER, radius=5.0)] = 4
     return LabelMap(array, OBLIQUE, {1: "liver", 4: "left kidney"})
 
 
