@@ -132,7 +132,10 @@ def measure() -> dict[str, float]:
         finally:
             browser.close()
             server.terminate()
-            server.wait(10)
+            try:
+                server.wait(30)
+            except subprocess.TimeoutExpired:
+                server.kill()
     return {
         "start_to_port_s": round(start_s, 2),
         "start_to_port_cpu_s": round(start_cpu_s, 2),
