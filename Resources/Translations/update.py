@@ -45,7 +45,9 @@ def main() -> None:
             if not translation.text:
                 translation.set("type", "unfinished")
     ET.indent(root)
-    FILE.write_text('<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE TS>\n' + ET.tostring(root, "unicode") + "\n", "utf-8")
+    FILE.write_text(
+        '<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE TS>\n' + ET.tostring(root, "unicode") + "\n", "utf-8"
+    )
 
 
 if __name__ == "__main__":

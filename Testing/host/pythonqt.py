@@ -217,7 +217,7 @@ def enforce() -> None:
     for cls in classes:
         _patch_properties(cls)
     if sys.version_info < (3, 12):
-        # Shiboken drops references to True, False and None with replaced attributes and Python properties; before Python 3.12
+        # Shiboken loses references to True, False and None with replaced attributes; before Python 3.12
         # these are counted, and the interpreter aborts when none is left.
         for value in (True, False, None):
             ctypes.c_ssize_t.from_address(id(value)).value += 1_000_000_000

@@ -156,7 +156,7 @@ def test_an_input_under_a_parent_transform_is_registered_where_it_is_seen(panel,
 
 def test_names_in_any_script_go_through(panel, tmp_path):
     panel._parameterNode.fixedVolume.SetName("Brust ä 乳房 7T")
-    panel._parameterNode.movingVolume.SetName("צילום/3T: \"b\"")
+    panel._parameterNode.movingVolume.SetName('צילום/3T: "b"')
     click(panel.ui.applyButton)
     assert "乳房" in panel.results.node("warped").GetName()
     panel.last = {}

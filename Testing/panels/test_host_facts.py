@@ -23,7 +23,13 @@ def stand_ins():
     install.install()
     own = [*ctk_widgets.CLASSES, *mrml_widgets.CLASSES]
     app = [application.qSlicerApplication, application.qSlicerModuleManager, application.qSlicerScriptedLoadableModule]
-    return [*own, *app, application.qSlicerScriptedLoadableModuleWidget, views.qSlicerLayoutManager, views.qMRMLSliceWidget]
+    return [
+        *own,
+        *app,
+        application.qSlicerScriptedLoadableModuleWidget,
+        views.qSlicerLayoutManager,
+        views.qMRMLSliceWidget,
+    ]
 
 
 def test_each_public_name_of_a_stand_in_exists_in_slicer():
@@ -86,11 +92,18 @@ def test_each_attribute_that_the_panels_use_of_a_widget_exists():
             if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute)):
                 continue
             owner = node.value.value
-            is_ui = isinstance(owner, ast.Attribute | ast.Name) and getattr(owner, "attr", getattr(owner, "id", "")) in ("ui", "_ui")
+            is_ui = isinstance(owner, ast.Attribute | ast.Name) and getattr(
+                owner, "attr", getattr(owner, "id", "")
+            ) in ("ui", "_ui")
             if not is_ui:
                 continue
             for kind in classes.get(node.value.attr, {"missing"}):
-                if node.attr not in facts_reader.public_names(kind) | {"connect", "disconnect", "objectName", "setParent"}:
+                if node.attr not in facts_reader.public_names(kind) | {
+                    "connect",
+                    "disconnect",
+                    "objectName",
+                    "setParent",
+                }:
                     wrong.append(f"{path.name}:{node.lineno} {node.value.attr} ({kind}).{node.attr}")
     assert wrong == []
 
@@ -109,7 +122,9 @@ def test_each_signal_that_the_panels_connect_exists_and_no_property_is_called():
 
 
 def test_panels_use_only_functions_of_slicer_util_that_exist():
-    known = set(facts_reader.python()["slicer.util"]["functions"]) | set(facts_reader.python()["slicer.util"]["classes"])
+    known = set(facts_reader.python()["slicer.util"]["functions"]) | set(
+        facts_reader.python()["slicer.util"]["classes"]
+    )
     for path in SOURCES:
         used = set(re.findall(r"slicer\.util\.(\w+)", path.read_text(encoding="utf-8")))
         assert used <= known, f"{path.name}: {sorted(used - known)}"
@@ -121,7 +136,9 @@ def test_cmake_lists_every_file_of_the_module(name):
     lists = re.findall(r"set\(MODULE_PYTHON_(?:SCRIPTS|RESOURCES)\n(.*?)\)", text, re.DOTALL)
     listed = sorted(line.strip() for block in lists for line in block.splitlines() if line.strip())
     tree = [p for p in (ROOT / name).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
-    wanted = sorted(str(p.relative_to(ROOT / name)) for p in tree if p.suffix not in {".svg", ".pyc"} and p.name != "CMakeLists.txt")
+    wanted = sorted(
+        str(p.relative_to(ROOT / name)) for p in tree if p.suffix not in {".svg", ".pyc"} and p.name != "CMakeLists.txt"
+    )
     assert listed == wanted
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 import vtk
 from host import driving, views
-from host.driving import click, click_in_slice, choose, spin, type_into, unfold, wait_for
+from host.driving import choose, click, click_in_slice, spin, type_into, unfold, wait_for
 
 SHOTS = Path(__file__).resolve().parents[2] / "Resources" / "Screenshots"
 
@@ -152,7 +152,7 @@ def restore(panel, folder):
 
 def test_the_result_agrees_with_the_library_by_slicers_own_geometry(open_panel, breast):
     panel = open_panel("VALORRegistration")
-    fixed, moving, *_landmarks = load_sample(panel)
+    _fixed, moving, *_landmarks = load_sample(panel)
     use_quick(panel)
     click(panel.ui.applyButton)
     outcome, transform = panel.last["result"], panel.results.node("transform")

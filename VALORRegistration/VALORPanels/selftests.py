@@ -1,4 +1,5 @@
 """Bodies of the self-tests that a person runs in Slicer with Reload and Test; the project's tests run them too."""
+# ruff: noqa: PT009 - these are bodies of unittest cases
 
 from __future__ import annotations
 
