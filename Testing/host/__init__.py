@@ -1,1 +1,1 @@
-"""Runs the extension's panels without Slicer: PySide6 by PythonQt's rules, slicer-core's MRML, stand-ins for the rest."""
+"""Runs the panels without Slicer: PySide6 by PythonQt's rules, slicer-core's MRML, stand-ins for the rest."""
