@@ -13,7 +13,7 @@ from valorlib.core.transforms import DisplacementField
 from valorlib.ops.mapping import slab_points, slabs
 from valorlib.ops.warp import sample
 
-FIXED_POINT_STEPS = 12
+FIXED_POINT_STEPS = 20
 NEWTON_STEPS = 30
 
 
@@ -56,25 +56,31 @@ def _at(u_vox: Tensor, points: Tensor) -> Tensor:
 def _invert_points(u_vox: Tensor, y: Tensor, to_mm: Tensor, tolerance_mm: float) -> tuple[Tensor, Tensor]:
     """Displacements v (3, n), voxels, and residuals (n,), mm, at the points y (3, n)."""
     v = -_at(u_vox, y)
+    length = torch.empty(y.shape[1])
+    active = torch.arange(y.shape[1])
     for _ in range(FIXED_POINT_STEPS):
-        error = v + _at(u_vox, y + v)
-        length = (to_mm @ error).norm(dim=0)
-        if float(length.max()) <= tolerance_mm:
+        # Most points settle within a few steps; only the others go on.
+        here = v[:, active]
+        error = here + _at(u_vox, y[:, active] + here)
+        left = (to_mm @ error).norm(dim=0)
+        length[active] = left
+        open_ = left > tolerance_mm
+        active, error = active[open_], error[:, open_]
+        if not len(active):
             return v, length
-        v = v - error
-    error = v + _at(u_vox, y + v)
-    length = (to_mm @ error).norm(dim=0)
-    hard = (length > tolerance_mm).nonzero().squeeze(1)
-    if len(hard):
-        v[:, hard], length[hard] = _newton(u_vox, y[:, hard], to_mm, tolerance_mm)
+        v[:, active] -= error
+    v[:, active], length[active] = _newton(u_vox, y[:, active], v[:, active], to_mm, tolerance_mm)
     return v, length
 
 
-def _newton(u_vox: Tensor, y: Tensor, to_mm: Tensor, tolerance_mm: float) -> tuple[Tensor, Tensor]:
+def _newton(u_vox: Tensor, y: Tensor, v: Tensor, to_mm: Tensor, tolerance_mm: float) -> tuple[Tensor, Tensor]:
     """The same for the points where the plain iteration does not settle: Newton steps that never go uphill."""
-    v = -_at(u_vox, y)
-    error = v + _at(u_vox, y + v)
-    length = (to_mm @ error).norm(dim=0)
+    fresh = -_at(u_vox, y)
+    error, other = v + _at(u_vox, y + v), fresh + _at(u_vox, y + fresh)
+    length, start = (to_mm @ error).norm(dim=0), (to_mm @ other).norm(dim=0)
+    # The plain iteration may have run away: begin where less is left.
+    v, error = torch.where(start < length, fresh, v), torch.where(start < length, other, error)
+    length = torch.minimum(start, length)
     scale = torch.ones_like(length)
     eye = torch.eye(3)[None]
     for _ in range(NEWTON_STEPS):
