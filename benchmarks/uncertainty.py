@@ -224,12 +224,20 @@ def main() -> None:
     parser.add_argument("--output", default=str(OUT))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [row for plan in PLANS if plan.name in args.cases.split(",") for row in rows_of(make_case(plan))]
-    judge(rows)
+    rows: list[Row] = []
+    chosen = [plan for plan in PLANS if plan.name in args.cases.split(",")]
+    for plan in chosen:
+        rows += rows_of(make_case(plan))
+        judge(rows)
+        result = {
+            "versions": versions(), "samples": SAMPLES, "cases_done": len({r.case.plan.name for r in rows}),
+            "summary": summary(rows), "rows": [r.numbers for r in rows],
+        }  # fmt: skip
+        Path(args.output).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for row in rows:
         if row.estimate in ("anchor", "own_full", "own_quick"):
             judge_dose(row)
-    result = {"versions": versions(), "samples": SAMPLES, "summary": summary(rows), "rows": [r.numbers for r in rows]}
+    result |= {"summary": summary(rows), "rows": [r.numbers for r in rows]}
     Path(args.output).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result["summary"], indent=1))
     if args.write_scales:

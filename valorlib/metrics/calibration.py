@@ -120,7 +120,7 @@ def shipped_scale(estimate: str, site: str) -> Scale:
         return Scale(value=None, spread_pct=float("nan"), source="no scale is known: only ranks can be trusted")
     row = rows.get(site) or rows["any"]
     where = site if site in rows else "any site"
-    source = f"{table['how']} ({where}, {row['cases']} cases; seen to vary by {row['spread_pct']:.0f} %)"
+    source = f"{table['how']} ({where}, {row['cases']} registrations; seen to vary by {row['spread_pct']:.0f} %)"
     return Scale(value=float(row["scale"]), spread_pct=float(row["spread_pct"]), source=source)
 
 
