@@ -15,7 +15,7 @@ from valorlib.core.transforms import DisplacementField
 
 F32 = NDArray[np.float32]
 
-SLAB_VOXELS = 131_072
+SLAB_VOXELS = 65_536
 """Voxels worked on at once: three components and nine derivatives of them fit the second-level cache."""
 
 
