@@ -48,7 +48,7 @@ def test_cancel_at_three_stages_leaves_the_scene_as_it_was(panel, percent):
 def test_cancel_is_answered_within_a_second_when_a_step_is_long(panel):
     panel.logic.compute = lambda *_args: time.sleep(2.5)
     at = []
-    QtCore.QTimer.singleShot(200, lambda: (at.append(time.monotonic()), click(panel.ui.cancelButton)))
+    at_progress(panel, 0, lambda: (at.append(time.monotonic()), click(panel.ui.cancelButton)))
     click(panel.ui.applyButton)
     assert time.monotonic() - at[0] < 1.0
     del panel.logic.compute
