@@ -222,6 +222,9 @@ def _drawn_shapes(python: str) -> list[dict]:
             structure = read_rtstruct(Path(folder) / "rs.dcm").structures[0]
             ours = dvh_of(sample_solid(solid_of(structure, cap="half")), read_rtdose(Path(folder) / "rd.dcm").dose)
             cpu = time.process_time() - start
+        if "error" in theirs:
+            print("dicompyler-core:", theirs["error"], flush=True)
+            continue
         exact = {p: 20 + slope * shape.offset_at(1 - p / 100, direction) for p in (95, 2)}
         other = {p: float(np.interp(-p, -np.asarray(theirs["volume_pct"]), theirs["dose_gy"])) for p in (95, 2)}
         for name, volume, mean, doses, seconds in (
