@@ -13,6 +13,7 @@ from valorlib.core.grid import Grid
 from valorlib.core.images import Image, LabelMap
 from valorlib.core.run import Run
 from valorlib.core.transforms import AffineTransform, Transform
+from valorlib.ops.itk_threads import one_itk_thread
 from valorlib.ops.transforms import map_points
 
 LEAST_OVERLAP = 0.25
@@ -148,13 +149,9 @@ def rigid_start(fixed: Image, moving: Image, run: Run) -> AffineTransform:
     frames = [_frame(image.grid, flat=flat[0]) for image in (fixed, moving)]
     pictures = [_picture(image, flat=flat[0]) for image in (fixed, moving)]
     local = [np.linalg.inv(frames[1]) @ start.matrix @ frames[0] for start in starts]
-    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     # The metric adds up what its threads find in no fixed order; one thread makes the answer repeat itself.
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    try:
+    with one_itk_thread():
         found = _optimize(pictures[0], pictures[1], local, run)
-    finally:
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
     return AffineTransform(frames[1] @ found @ np.linalg.inv(frames[0]))
 
 

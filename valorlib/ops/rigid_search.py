@@ -17,6 +17,7 @@ from valorlib.core.grid import Grid
 from valorlib.core.images import Image, LabelMap
 from valorlib.core.inputs import ImagePair
 from valorlib.core.run import Progress
+from valorlib.ops.itk_threads import one_itk_thread
 from valorlib.ops.ngf import normalized_gradient, squared_products
 from valorlib.ops.resample import resample_image, resample_labels
 from valorlib.ops.rotations import rotation_matrix
@@ -276,7 +277,8 @@ def mutual_information_polish(
 
     method.AddCommand(sitk.sitkIterationEvent, step)
     try:
-        method.Execute(fixed, moving)
+        with one_itk_thread():
+            method.Execute(fixed, moving)
     except RuntimeError:
         if not cancelled:
             return matrix, 0.0
