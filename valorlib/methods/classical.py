@@ -47,13 +47,16 @@ def register(pair: ImagePair, options: ClassicalOptions, run: Run) -> Result:
 
     Source: Lowekamp, The Design of SimpleITK, Front. Neuroinform. 7:45, 2013, 10.3389/fninf.2013.00045.
     """
+    size = pair.fixed.grid.size
+    if min(size) < 4:
+        raise InputError(f"fixed: expected a volume of at least 4 voxels along each axis, got {size}; choose another")
+    with one_itk_thread():
+        return _register(pair, options, run)
+
+
+def _register(pair: ImagePair, options: ClassicalOptions, run: Run) -> Result:
     begin = time.process_time()
     losses: list[float] = []
-    smallest = min(n for n in pair.fixed.grid.size if n > 1) if max(pair.fixed.grid.size) > 1 else 1
-    if smallest < 4:
-        raise InputError(
-            f"fixed: expected at least 4 voxels along each axis, got {pair.fixed.grid.size}; use finer data"
-        )
     stop = 0.3 if options.transform in ("bspline", "demons") else 0.9
     linear = _linear(pair, options, run, part(run.progress, 0.0, stop), losses)
     transform: Transform = linear
