@@ -17,6 +17,7 @@ from valorlib.core.options import Options, as_dict, option
 from valorlib.core.results import Result
 from valorlib.core.run import Progress, Run, part
 from valorlib.core.transforms import AffineTransform, Chain, DisplacementField, Transform
+from valorlib.ops.itk_threads import one_itk_thread
 from valorlib.ops.resample import resample_image, resample_labels
 from valorlib.ops.transforms import inverse_of, invert_field, to_displacement
 
