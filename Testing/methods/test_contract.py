@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def clouds():
         points.append(on_sphere * (20, 14, 17) + center)
         labels.append(np.full(120, label))
     moving, labels = np.concatenate(points), np.concatenate(labels)
-    return PointPair(PointCloud(moving + (4.0, -3.0, 2.0), labels), PointCloud(moving, labels))
+    return PointPair(PointCloud(moving + np.array([4.0, -3.0, 2.0]), labels), PointCloud(moving, labels))
 
 
 def inputs_of(name, pair, clouds):
@@ -131,7 +132,7 @@ def test_repeats_itself_rises_in_progress_and_leaves_inputs_alone(name, pair, cl
     assert all(m for _, m in seen)
     assert 0 <= fractions[0] < 0.3
     assert fractions[-1] <= 1.0 + 1e-9
-    assert all(b >= a - 1e-6 for a, b in zip(fractions, fractions[1:], strict=False))
+    assert all(b >= a - 1e-6 for a, b in itertools.pairwise(fractions))
     for member, array in zip(members, before, strict=True):
         np.testing.assert_array_equal(np.array(getattr(member, "array", getattr(member, "points", None))), array)
 
@@ -160,11 +161,10 @@ def test_cancel_ends_the_run_wherever_it_comes(name, pair, clouds):
 @pytest.mark.parametrize("name", IMAGES)
 def test_an_image_of_one_value_is_refused_in_one_sentence(name, pair):
     flat = Image(np.full(pair.fixed.grid.shape, 7.0, np.float32), pair.fixed.grid, "flat")
-    try:
+    with pytest.raises(InputError) as refusal:
         load(name).run(ImagePair(flat, pair.moving), quick(name), Run())
-    except InputError as error:
-        assert "\n" not in str(error).strip()
-        assert len(str(error)) < 300
+    assert "\n" not in str(refusal.value).strip()
+    assert len(str(refusal.value)) < 300
 
 
 @pytest.mark.gpu

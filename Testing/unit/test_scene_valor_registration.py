@@ -54,7 +54,7 @@ def scene():
 @pytest.fixture
 def volumes(scene):
     made = []
-    for seed, name in ((1, "Fixe Brüst 3T"), (2, "移動 7T")):
+    for seed, name in ((1, "Fixiert Brüst 3T"), (2, "移動 7T")):
         node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
         mrml.set_image(node, texture(seed))
         node.CreateDefaultDisplayNodes()

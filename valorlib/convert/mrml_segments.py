@@ -28,8 +28,6 @@ from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.images import LabelMap
 from valorlib.core.transforms import AffineTransform
-from valorlib.ops.resample import resample_labels
-from valorlib.ops.transforms import inverse_of
 
 BINARY = "Binary labelmap"
 SURFACE = "Closed surface"
@@ -147,7 +145,14 @@ def _mask_in_world(node: Any, mask: LabelMap, grid: Grid | None) -> LabelMap:
     moved = moved_grid(mask.grid, matrix) if matrix is not None else None
     if moved is not None:
         placed = LabelMap(mask.array, moved, mask.names)
-        return placed if grid is None else resample_labels(placed, grid)
+        if grid is None:
+            return placed
+        from valorlib.ops.resample import resample_labels  # needs torch
+
+        return resample_labels(placed, grid)
+    from valorlib.ops.resample import resample_labels
+    from valorlib.ops.transforms import inverse_of
+
     target = grid or warped_box(node, mask.grid)
     if matrix is not None:
         return resample_labels(mask, target, inverse_of(AffineTransform(matrix)))

@@ -12,7 +12,7 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.transforms import DisplacementField
-from valorlib.ops.mapping import slab_points, slabs
+from valorlib.ops.slabs import slab_points, slabs
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """Its own inverse."""

@@ -23,8 +23,6 @@ from valorlib.convert.mrml_space import (
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.transforms import AffineTransform, Chain, DisplacementField, Transform
-from valorlib.ops.mapping import flatten
-from valorlib.ops.transforms import to_displacement
 
 
 def transform_from_node(node: Any, grid: Grid | None = None) -> Transform:
@@ -103,14 +101,25 @@ def set_transform(node: Any, transform: Transform, grid: Grid | None = None) -> 
         grid: where a chain or a velocity is sampled; the grid of its first field when None.
     """
     require(node, "vtkMRMLTransformNode", "a transform")
-    parts = flatten(transform)
+    parts = _parts(transform)
     if all(isinstance(p, AffineTransform) for p in parts):
         matrix = parts[0].matrix if parts and isinstance(parts[0], AffineTransform) else np.eye(4)
         node.SetMatrixTransformFromParent(vtk_matrix_of(RAS_TO_LPS @ matrix @ RAS_TO_LPS))
         return
-    first = next(p for p in parts if isinstance(p, DisplacementField))
-    whole = first if len(parts) == 1 and grid is None else to_displacement(transform, grid or first.grid)
+    whole = next(p for p in parts if isinstance(p, DisplacementField))
+    if len(parts) > 1 or grid is not None:
+        from valorlib.ops.transforms import to_displacement  # needs torch
+
+        whole = to_displacement(transform, grid or whole.grid)
     node.SetAndObserveTransformFromParent(grid_transform(whole))
+
+
+def _parts(transform: Transform) -> tuple[AffineTransform | DisplacementField, ...]:
+    if isinstance(transform, AffineTransform | DisplacementField):
+        return (transform,)
+    from valorlib.ops.mapping import flatten  # needs torch
+
+    return flatten(transform)
 
 
 INVERSE_TOLERANCE_MM = 1e-4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,8 +27,6 @@ from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.images import Dose, Image, LabelMap
 from valorlib.core.transforms import AffineTransform, Transform
-from valorlib.ops.resample import resample_image, resample_labels
-from valorlib.ops.transforms import inverse_of
 
 T = TypeVar("T", Image, LabelMap)
 
@@ -79,7 +76,7 @@ def image_from_node(node: Any) -> Image:
         raise InputError(f"{name_of(node)}: expected one value a voxel, got {array.shape[3]}; choose a scalar volume")
     check_numbers(name_of(node), array)
     image = Image(array.astype(np.float32), grid, name_of(node))
-    return _in_world(node, image, lambda g, t: resample_image(image, g, t))
+    return _in_world(node, image)
 
 
 def labels_from_node(node: Any) -> LabelMap:
@@ -94,7 +91,7 @@ def labels_from_node(node: Any) -> LabelMap:
     if not np.array_equal(array, np.round(array)):
         raise InputError(f"{name_of(node)}: expected whole-number labels, got fractions; choose a label map")
     labels = LabelMap(array.astype(np.int32), grid, _label_names(node, array))
-    return _in_world(node, labels, lambda g, t: resample_labels(labels, g, t))
+    return _in_world(node, labels)
 
 
 def _label_names(node: Any, array: Any) -> dict[int, str]:
@@ -118,7 +115,7 @@ def dose_from_node(node: Any) -> Dose:
     return Dose(np.maximum(image.array, 0), image.grid)
 
 
-def _in_world(node: Any, data: T, resample: Callable[[Grid, Transform], T]) -> T:
+def _in_world(node: Any, data: T) -> T:
     if node.GetParentTransformNode() is None:
         return data
     matrix = to_world(node)
@@ -127,9 +124,17 @@ def _in_world(node: Any, data: T, resample: Callable[[Grid, Transform], T]) -> T
         if grid is not None:
             return _on(data, grid)
         # A shearing parent transform: resample a copy.
-        return resample(warped_box(node, data.grid), inverse_of(AffineTransform(matrix)))
+        from valorlib.ops.transforms import inverse_of
+
+        return _resampled(data, warped_box(node, data.grid), inverse_of(AffineTransform(matrix)))
     grid = warped_box(node, data.grid)
-    return resample(grid, sampled(parent_transform(node, inverse=True), grid))
+    return _resampled(data, grid, sampled(parent_transform(node, inverse=True), grid))
+
+
+def _resampled(data: T, grid: Grid, transform: Transform) -> T:
+    from valorlib.ops.resample import resample_image, resample_labels  # needs torch
+
+    return resample_image(data, grid, transform) if isinstance(data, Image) else resample_labels(data, grid, transform)
 
 
 def _on(data: T, grid: Grid) -> T:

@@ -16,7 +16,7 @@ class MotionPrior:
 
     length_mm: (L,) how far motion stays coherent. size_mm: (L,) standard deviation of the displacement.
     coherence: (L, L) how much two organs move together, 0 to 1; ones on the diagonal, positive semi-definite.
-    long_mm, long_size_mm: length and size of a second, slow motion that is added: an organ's own shift, turn and growth.
+    long_mm, long_size_mm: length and size of a second, slow motion that is added: an organ's shift, turn and growth.
     """
 
     length_mm: Tensor

@@ -10,9 +10,9 @@ import numpy as np
 from scipy import ndimage
 
 from valorlib.ops.fitting import border_of, compactness, connected, smoothed
-from valorlib.ops.lesion import Lesion, LesionSettings, Mask, Scene, find_lesion
+from valorlib.ops.lesion import Lesion, LesionSettings, Mask, Scene, Start, find_lesion
 
-LARGE_MM3 = 8000.0
+LEAST_AGREEMENT = 0.86
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,11 @@ def dice(first: Mask, second: Mask) -> float:
 
 
 def judge(scene: Scene, lesion: Lesion, settings: LesionSettings) -> Alarm:
-    """Signs of a leak: the region's border, variants that disagree, a border without contrast."""
-    signs = _signs(scene, lesion, settings)
+    """Signs of a leak: the region's border, variants that disagree, a border without contrast.
+
+    The variants, which cost most, are left out where another sign has raised the alarm.
+    """
+    signs = _signs(lesion)
     reasons = []
     if signs["touches"] > 0:
         reasons.append(
@@ -45,46 +48,56 @@ def judge(scene: Scene, lesion: Lesion, settings: LesionSettings) -> Alarm:
         )
     if signs["satellites"] > 0.25:
         reasons.append("more tissue of the same brightness lies close by; click it too, or choose the form non_mass.")
-    if signs["volume"] > LARGE_MM3 and signs["compactness"] < 0.75:
+    if lesion.surely_leaked:
         reasons.append("the mask is large and branches; it may have leaked. Drag its extent or click the background.")
-    if signs["agreement"] < 0.86:
-        reasons.append("small changes of the settings change the mask a lot; check its border.")
     if signs["weak_border"] > 0.35:
         reasons.append("a large part of the border has little contrast; check it, or drag the tumor's extent.")
+    if not reasons:
+        signs["agreement"] = _agreement(scene, lesion, settings)
+        if signs["agreement"] < LEAST_AGREEMENT:
+            reasons.append("small changes of the settings change the mask a lot; check its border.")
     return Alarm(score=float(len(reasons)), signs=signs, reasons=tuple(reasons))
 
 
-def _signs(scene: Scene, lesion: Lesion, settings: LesionSettings) -> dict[str, float]:
+def _agreement(scene: Scene, lesion: Lesion, settings: LesionSettings) -> float:
+    """Least overlap of the mask with those of changed settings; the search ends at the first that disagrees."""
     variants = [
         dataclasses.replace(settings, geodesic_weight=3 * settings.geodesic_weight + 0.5, passes=1),
         dataclasses.replace(settings, geodesic_weight=0.0, passes=1),
         dataclasses.replace(settings, regularity=3 * settings.regularity, passes=1),
     ]
+    start: Start | None = lesion.start if len(scene.others) == 0 else None
     if settings.extent_mm > 0:
-        variants = [dataclasses.replace(settings, extent_mm=1.2 * settings.extent_mm)]
-    agreement = [dice(lesion.mask, find_lesion(scene, variant).mask) for variant in variants]
+        variants, start = [dataclasses.replace(settings, extent_mm=1.2 * settings.extent_mm)], None
+    least = 1.0
+    for variant in variants:
+        least = min(least, dice(lesion.mask, find_lesion(scene, variant, start).mask))
+        if least < LEAST_AGREEMENT:
+            break
+    return least
+
+
+def _signs(lesion: Lesion) -> dict[str, float]:
     steps = _border_steps(lesion)
     middle = float(np.median(steps)) if len(steps) else 0.0
     return {
         "touches": float(lesion.touches_border),
-        "agreement": float(min(agreement)),
-        "mean_agreement": float(np.mean(agreement)),
         "weak_border": float(np.mean(steps < 0.35 * np.percentile(steps, 75))) if len(steps) else 1.0,
-        "border_to_noise": middle / lesion.noise,
-        "growth": dice(lesion.mask, lesion.growth.mask),
+        "border_to_noise": middle / lesion.start.noise,
+        "growth": dice(lesion.mask, lesion.start.growth.mask),
         "satellites": _satellites(lesion),
         "compactness": compactness(lesion.mask),
-        "volume": float(lesion.mask.sum() * np.prod(lesion.region.spacing)),
+        "volume": lesion.volume_mm3,
     }
 
 
 def _satellites(lesion: Lesion) -> float:
     """Volume, in parts of the tumor's, of other pieces as bright as the tumor whose nearest voxel is within 5 mm."""
-    core = lesion.feature[lesion.mask]
+    core = lesion.start.feature[lesion.mask]
     if not core.size:
         return 0.0
-    level = (float(np.median(core)) + lesion.growth.threshold) / 2
-    others = (lesion.feature >= level) & ~ndimage.binary_dilation(lesion.mask, iterations=1)
+    level = (float(np.median(core)) + lesion.start.growth.threshold) / 2
+    others = (lesion.start.feature >= level) & ~ndimage.binary_dilation(lesion.mask, iterations=1)
     near = ndimage.distance_transform_edt(~lesion.mask, sampling=lesion.region.spacing) <= 5.0
     return float(connected(others, others & near).sum() / core.size)
 
@@ -104,5 +117,5 @@ def _border_steps(lesion: Lesion) -> np.ndarray[tuple[int], np.dtype[np.float32]
     values = []
     for sign in (1.5, -2.0):
         at = np.clip(np.round(border + sign * way / np.asarray(spacing)).astype(int), 0, limit)
-        values.append(lesion.feature[tuple(at.T)])
+        values.append(lesion.start.feature[tuple(at.T)])
     return np.asarray(values[0] - values[1], dtype=np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from valorlib.ops.fitting import Growth, ball, border_step, connected, distance_to, grow, smoothed, snap
+from valorlib.ops.fitting import Growth, ball, border_step, compactness, connected, distance_to, grow, smoothed, snap
 from valorlib.ops.geodesic import edge_intensity_slowness, geodesic_distance
 from valorlib.ops.region import Region
 from valorlib.ops.selective_model import edge_map, minimize
@@ -17,6 +17,7 @@ from valorlib.ops.selective_model import edge_map, minimize
 Mask = NDArray[np.bool_]
 Field = NDArray[np.float32]
 LARGEST_STEP_MM = 3.0
+LARGE_MM3 = 8000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,25 +50,47 @@ class Scene:
 
 
 @dataclass(frozen=True, eq=False)
+class Start:
+    """What is known before the convex model.
+
+    feature: (K, J, I), high in the tumor. marker: the clicked voxels. growth: the first region. direction: bright,
+    dark, band or combined. noise: standard deviation of the feature's.
+    """
+
+    feature: Field
+    marker: Mask
+    growth: Growth
+    direction: str
+    noise: float
+
+
+@dataclass(frozen=True, eq=False)
 class Lesion:
     """A tumor in its region.
 
-    mask: (K, J, I). probability: (K, J, I), 0 to 1. feature: (K, J, I), high in the tumor. marker: the clicked voxels.
-    contrast: step of the feature at the border, in parts of the region's noise. direction: bright, dark, band or
-    combined.
-    growth: the first region; grown: it and the mask together.
+    mask: (K, J, I). probability: (K, J, I), 0 to 1. start: what it began with. grown: first region and mask together.
     """
 
     region: Region
     mask: Mask
     probability: Field
-    feature: Field
-    marker: Mask
-    contrast: float
-    noise: float
-    direction: str
-    growth: Growth
+    start: Start
     grown: Mask
+
+    @property
+    def contrast(self) -> float:
+        """Step of the feature at the border of the first region, in parts of its noise."""
+        return self.start.growth.contrast / self.start.noise
+
+    @property
+    def volume_mm3(self) -> float:
+        """Of the mask."""
+        return float(self.mask.sum() * np.prod(self.region.spacing))
+
+    @property
+    def surely_leaked(self) -> bool:
+        """True for a mask that is large and branches."""
+        return self.volume_mm3 > LARGE_MM3 and compactness(self.mask) < 0.75
 
     @property
     def touches_border(self) -> bool:
@@ -108,21 +131,26 @@ def noise_of(feature: Field) -> float:
     return float(1.4826 * np.median(np.abs(second)) / np.sqrt(6.0)) + 1e-4
 
 
-def find_lesion(scene: Scene, settings: LesionSettings) -> Lesion:
+def find_lesion(scene: Scene, settings: LesionSettings, start: Start | None = None) -> Lesion:
     """Grow from the marker to the sharpest level, then let the convex model settle the border.
 
     Background clicks that the first result swallows cut it where the ways from both kinds of clicks meet, and the
     tumor grows again within its part; the others change nothing.
+
+    Args:
+        scene: region and clicks.
+        settings: of this tumor.
+        start: of the same scene with the same contrast, extent and snap, to save the growth.
     """
     nothing = np.zeros(scene.region.array.shape, dtype=bool)
-    lesion = _fit(scene, settings, nothing)
+    lesion = _fit(scene, settings, nothing, start)
     swallowed = [place for place in scene.others if lesion.grown[tuple(place)]]
     if not swallowed:
         return lesion
-    enemy = _balls(scene, np.asarray(swallowed), settings.background_mm) & ~lesion.marker
+    enemy = _balls(scene, np.asarray(swallowed), settings.background_mm) & ~lesion.start.marker
     lost = _lost_ground(lesion, enemy)
     again = _fit(scene, settings, lost)
-    cut = connected(lesion.mask & ~lost, lesion.marker)
+    cut = connected(lesion.mask & ~lost, lesion.start.marker)
     # A part without any inner contrast shrinks to the marker when it grows again; then the cut alone stands.
     if again.mask.sum() < 0.3 * cut.sum():
         again = dataclasses.replace(
@@ -136,63 +164,69 @@ def _lost_ground(lesion: Lesion, enemy: Mask) -> Mask:
 
     A mm costs more at edges and in narrow places of the first result, so the two meet at necks and borders.
     """
-    spacing, mask = lesion.region.spacing, lesion.grown
+    spacing = lesion.region.spacing
+    lost = np.ones(lesion.grown.shape, dtype=bool)
+    box = _box(lesion.grown | lesion.start.marker | enemy, spacing)
+    mask, feature = lesion.grown[box], lesion.start.feature[box]
     width = ndimage.distance_transform_edt(mask, sampling=spacing)
-    edges = border_step(lesion.feature, spacing)
+    edges = border_step(feature, spacing)
     cost = 0.1 + edges / max(float(np.percentile(edges[mask], 90)), 1e-6) + 1.0 / (width + 1.0)
-    ours = geodesic_distance(cost.astype(np.float32), lesion.marker, spacing, limit_mm=200.0)
-    theirs = geodesic_distance(cost.astype(np.float32), enemy, spacing, limit_mm=200.0)
-    return np.asarray(theirs < ours)
+    ours = geodesic_distance(cost.astype(np.float32), lesion.start.marker[box], spacing, limit_mm=200.0)
+    theirs = geodesic_distance(cost.astype(np.float32), enemy[box], spacing, limit_mm=200.0)
+    lost[box] = theirs < ours
+    return lost
 
 
-def _fit(scene: Scene, settings: LesionSettings, sure_outside: Mask) -> Lesion:
-    feature, marker, growth, direction = _start(scene, settings, sure_outside)
-    mask, middle = growth.mask, None
+def _fit(scene: Scene, settings: LesionSettings, sure_outside: Mask, start: Start | None = None) -> Lesion:
+    start = _start(scene, settings, sure_outside) if start is None else start
+    mask, middle = start.growth.mask, None
     if settings.extent_mm > 0:
         middle = _middle(scene, settings)
         mask = ball(mask.shape, middle.tolist(), settings.extent_mm, scene.region.spacing)
     theta = mask.astype(np.float32)
     for _ in range(max(1, settings.passes)):
-        cost, weight = _model(scene, feature, marker, mask, growth, settings, middle)
+        box = _box(mask | start.marker, scene.region.spacing)
+        cost, weight = _model(start, mask, box, scene.region.spacing, settings)
+        if middle is not None:
+            cost = _extent_cost(scene, start.feature, middle, settings)[box]
+        cost = np.where(start.marker[box], np.float32(-4.0), cost)
         # The border may move by a few mm a pass: a wrong local mean must not flood the region.
-        far = ndimage.distance_transform_edt(~mask, sampling=scene.region.spacing) > LARGEST_STEP_MM
-        cost = np.where(sure_outside & ~marker | far, np.float32(4.0), cost)
-        box = _box(~far)
+        far = ndimage.distance_transform_edt(~mask[box], sampling=scene.region.spacing) > LARGEST_STEP_MM
+        cost = np.where(sure_outside[box] & ~start.marker[box] | far, np.float32(4.0), cost)
         theta = np.zeros_like(theta)
-        theta[box] = minimize(cost[box], weight[box], start=mask[box].astype(np.float32))
-        mask = _pieces(theta >= 0.5, marker, scene, settings)
+        theta[box] = minimize(cost, weight, start=mask[box].astype(np.float32))
+        mask = _pieces(theta >= 0.5, start.marker, scene, settings)
         if middle is not None and scene.middle is None:
             middle = np.argwhere(mask).mean(0)
-    noise = noise_of(feature)
     theta = np.where(mask, theta, np.minimum(theta, np.float32(0.499)))
-    grown = growth.mask | mask
-    return Lesion(scene.region, mask, theta, feature, marker, growth.contrast / noise, noise, direction, growth, grown)
+    return Lesion(scene.region, mask, theta, start, start.growth.mask | mask)
 
 
-def _box(mask: Mask) -> tuple[slice, slice, slice]:
-    """The slices of the smallest box around the mask, two voxels wider on each side."""
+def _box(mask: Mask, spacing: tuple[float, ...]) -> tuple[slice, slice, slice]:
+    """The slices of the smallest box around the mask, wider by all that a pass looks at."""
     sides = []
     for axis in range(3):
         where = np.flatnonzero(mask.any(tuple(a for a in range(3) if a != axis)))
-        sides.append(slice(max(0, int(where[0]) - 2), int(where[-1]) + 3))
+        margin = max(7, int(LARGEST_STEP_MM / spacing[axis]) + 3)
+        sides.append(slice(max(0, int(where[0]) - margin), int(where[-1]) + margin + 1))
     return sides[0], sides[1], sides[2]
 
 
-def _start(scene: Scene, settings: LesionSettings, sure_outside: Mask) -> tuple[Field, Mask, Growth, str]:
+def _start(scene: Scene, settings: LesionSettings, sure_outside: Mask) -> Start:
     """The feature, the snapped marker and the first region of the direction of contrast that grows best."""
     names = [settings.contrast] if settings.contrast != "auto" else ["bright", "dark"]
     if len(scene.channels) > 1:
         names = ["combined"]
     limit = 4.0 / 3.0 * np.pi * (1.15 * settings.extent_mm) ** 3 if settings.extent_mm > 0 else 20000.0
-    found: list[tuple[float, Field, Mask, Growth, str]] = []
+    found: list[tuple[float, Start]] = []
     for name in names:
         feature, marker = _feature(scene, name, settings)
         reach = _reach(scene, settings) & (~sure_outside | marker)
         growth = grow(np.where(reach, feature, feature.min()), marker, scene.region.spacing, largest_mm3=limit)
         size = growth.mask.sum() * np.prod(scene.region.spacing)
         quality = growth.contrast * (1.0 if size <= limit else 0.1) * (1.0 if name != "dark" else 0.6)
-        found.append((quality, feature, marker, growth, name))
-    return max(found, key=lambda one: one[0])[1:]
+        found.append((quality, Start(feature, marker, growth, name, noise_of(feature))))
+    return max(found, key=lambda one: one[0])[1]
 
 
 def _reach(scene: Scene, settings: LesionSettings) -> Mask:
@@ -253,30 +287,22 @@ def _local_mean(values: Field, where: Mask, sigma_mm: float, spacing: tuple[floa
 
 
 def _model(
-    scene: Scene,
-    feature: Field,
-    marker: Mask,
-    mask: Mask,
-    growth: Growth,
-    settings: LesionSettings,
-    middle: NDArray[np.float64] | None,
+    start: Start, mask: Mask, box: tuple[slice, slice, slice], spacing: tuple[float, ...], settings: LesionSettings
 ) -> tuple[Field, Field]:
-    """Fitting term and border price of the convex model, from the intensities in and around the current mask."""
-    spacing = scene.region.spacing
+    """Fitting term and border price of the convex model in the box, from the intensities in and around the mask."""
+    feature, marker, mask = start.feature[box], start.marker[box], mask[box]
     around = ndimage.binary_dilation(mask, iterations=5) & ~ndimage.binary_dilation(mask, iterations=1)
     core = ndimage.binary_erosion(mask) | marker
     inside = _local_mean(feature, core, 5.0, spacing, float(feature[core].mean()))
-    outer = float(feature[around].mean()) if around.any() else growth.outside
+    outer = float(feature[around].mean()) if around.any() else start.growth.outside
     outside = _local_mean(feature, around, 3.0, spacing, outer)
-    contrast = max(float(feature[core].mean()) - outer, 2 * noise_of(feature), 1e-3)
+    contrast = max(float(feature[core].mean()) - outer, 2 * start.noise, 1e-3)
     half = np.maximum((inside - outside) / 2, 0.3 * contrast / 2)
-    data = np.clip(((inside + outside) / 2 - feature) / half, -2.0, 2.0)
-    slowness = edge_intensity_slowness(feature, spacing, inside=float(feature[marker].mean()), outside=outer)
-    distance = geodesic_distance(slowness, marker, spacing, limit_mm=20.0) / 10.0
-    cost = data + settings.geodesic_weight * distance
-    if middle is not None:
-        cost = _extent_cost(scene, feature, middle, settings)
-    cost = np.where(marker, np.float32(-4.0), cost)
+    cost = np.clip(((inside + outside) / 2 - feature) / half, -2.0, 2.0)
+    if settings.geodesic_weight > 0 and settings.extent_mm <= 0:
+        slowness = edge_intensity_slowness(feature, spacing, inside=float(feature[marker].mean()), outside=outer)
+        distance = geodesic_distance(slowness, marker, spacing, limit_mm=20.0) / 10.0
+        cost = cost + settings.geodesic_weight * distance
     return cost.astype(np.float32), (settings.regularity * edge_map(feature, contrast)).astype(np.float32)
 
 
@@ -322,12 +348,12 @@ def finish(lesion: Lesion, remove_mm: float, smooth_mm: float, fill_holes: bool)
     spacing, mask, theta = lesion.region.spacing, lesion.mask, lesion.probability
     if remove_mm > 0:
         depth = ndimage.distance_transform_edt(mask, sampling=spacing)
-        core = connected(depth > remove_mm, lesion.marker) | lesion.marker
+        core = connected(depth > remove_mm, lesion.start.marker) | lesion.start.marker
         mask = mask & (ndimage.distance_transform_edt(~core, sampling=spacing) <= remove_mm)
     if fill_holes:
         mask = ndimage.binary_fill_holes(mask) if mask.shape[0] > 1 else ndimage.binary_fill_holes(mask[0])[None]
     theta = np.where(mask, np.maximum(theta, 0.5), np.minimum(theta, np.float32(0.499))).astype(np.float32)
     if smooth_mm > 0:
         theta = smoothed(theta, smooth_mm, spacing)
-        mask = connected(theta >= 0.5, lesion.marker)
+        mask = connected(theta >= 0.5, lesion.start.marker)
     return dataclasses.replace(lesion, mask=mask, probability=theta)

@@ -12,10 +12,10 @@ from valorlib.convert.tensors import field_from_voxels, field_to_voxels
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.transforms import AffineTransform, Chain, DisplacementField, Transform, VelocityField
+from valorlib.ops.slabs import CHUNK, slab_points, slabs
 from valorlib.ops.warp import exponential, sample
 
-CHUNK = 2_000_000
-"""Points handled at once; bounds the memory."""
+__all__ = ["CHUNK", "GridMapper", "Mapper", "exponentiate", "flatten", "slab_points", "slabs"]
 
 
 def flatten(transform: Transform) -> tuple[AffineTransform | DisplacementField, ...]:
@@ -146,18 +146,6 @@ def _displacement_at(tensor: torch.Tensor, grid: Grid, points: NDArray[np.float6
     index = grid.to_index(points)[:, ::-1].astype(np.float32)
     at = torch.from_numpy(np.ascontiguousarray(index.T)).view(1, 3, 1, 1, -1)
     return np.asarray(sample(tensor, at)[0, :, 0, 0].T.double().numpy())
-
-
-def slabs(grid: Grid) -> list[slice]:
-    """Slices along k of at most CHUNK voxels (at least one slice each)."""
-    step = max(1, CHUNK // (grid.size[0] * grid.size[1]))
-    return [slice(k, min(k + step, grid.size[2])) for k in range(0, grid.size[2], step)]
-
-
-def slab_points(grid: Grid, slab: slice) -> NDArray[np.float64]:
-    """(n, 3) world positions of the voxels of some slices, in array order."""
-    start, stop = slab.start, slab.stop
-    return grid.cropped((0, 0, start), (grid.size[0], grid.size[1], stop)).points().reshape(-1, 3)
 
 
 def exponentiate(velocity: VelocityField) -> DisplacementField:

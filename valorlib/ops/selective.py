@@ -20,6 +20,8 @@ from valorlib.ops.leak import Alarm, judge
 from valorlib.ops.lesion import Lesion, LesionSettings, find_lesion, finish, prepare_scene
 from valorlib.ops.region import Region, cut_region, paste_region
 
+LARGEST_RADIUS_VOXELS = 28.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class SelectiveOptions(Options):
@@ -200,8 +202,8 @@ def _one(
         scene = prepare_scene(region, channel, seeds.of(number), others, middle)
         progress(0.2 + 0.2 * attempt, f"Tumor {number}: segmenting")
         lesion = find_lesion(scene, settings)
-        flat = float(np.ptp(region.array)) == 0.0
-        if flat or not lesion.touches_border or extent_mm > 0 or attempt == 2 or not options.check:
+        hopeless = lesion.surely_leaked or float(np.ptp(region.array)) == 0.0
+        if hopeless or not lesion.touches_border or extent_mm > 0 or attempt == 2 or not options.check:
             break
         radius *= 1.4
     alarm = judge(scene, lesion, settings) if options.check else Alarm()
@@ -221,7 +223,8 @@ def _region(
     kept = None if regions is None else regions.get(number)
     if kept is not None and np.all(kept.grid.contains(clicks)):
         return kept
-    region = cut_region(image, clicks, radius_mm=radius_mm, spacing_mm=options.spacing_mm)
+    spacing_mm = max(options.spacing_mm, radius_mm / LARGEST_RADIUS_VOXELS)
+    region = cut_region(image, clicks, radius_mm=radius_mm, spacing_mm=spacing_mm)
     if regions is not None:
         regions[number] = region
     return region
@@ -241,7 +244,7 @@ def _numbers(lesion: Lesion, alarm: Alarm, mask: NDArray[np.bool_], image: Image
         "volume_ml": float(mask.sum() * image.grid.voxel_volume_mm3 / 1000.0),
         "extent_mm": [float(v) for v in size],
         "contrast": float(lesion.contrast),
-        "direction": lesion.direction,
+        "direction": lesion.start.direction,
         "leak_alarm": alarm.raised,
         "leak_score": float(alarm.score),
         "leak_signs": {name: float(value) for name, value in alarm.signs.items()},
