@@ -170,7 +170,8 @@ class VALORRegistrationWidget(panel.VALORPanel):
     def onApply(self) -> None:
         """Read the inputs here, register in the worker, write the result here."""
         held = self._parameterNode
-        self.preview.stop()
+        if self.preview.endFirst(self.onApply):
+            return
         self.seeds.stopPlacing()
         fixed, moving = held.fixedVolume, held.movingVolume
         try:

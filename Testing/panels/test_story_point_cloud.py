@@ -62,7 +62,8 @@ def test_the_whole_story_from_an_empty_scene_to_a_restored_one(open_panel, organ
     assert ui.matrixTable.item(3, 2).text() == "0.5"
     use_quick(panel)
     options = panel.organs.options(panel.methods.options(), ["liver", "stomach", "kidney_left", "kidney_right"])
-    assert options.organ_length_mm == (35.0, 20.0, 20.0, 20.0)
+    usual = panel.methods.options().length_mm
+    assert options.organ_length_mm == (35.0, usual, usual, usual)
     assert options.coherence_matrix[2 * 4 + 3] == 0.5
     unfold(ui.matrixCollapsible, opened=False)
     ui.spacingSlider.value = 8.0

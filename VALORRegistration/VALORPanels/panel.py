@@ -36,6 +36,7 @@ class VALORPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._guiTag: Any = None
         self._timeLeft: TimeLeft | None = None
         self._closing = False
+        self._running = False
 
     def setup(self) -> None:
         """Build the panel."""
@@ -153,19 +154,24 @@ class VALORPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Apply says what is missing when it cannot be pressed."""
         if self._parameterNode is None:
             return
-        reason = _("Running") if self.runner.busy else self.reason()
+        reason = _("Running") if self._running else self.reason()
         self.ui.applyButton.enabled = not reason
         self.ui.applyButton.text = reason or self.applyText()
         self.ui.applyButton.toolTip = reason or self.applyHelp()
 
     # Running
 
+    @property
+    def busy(self) -> bool:
+        """True from Apply until the result is shown, and while a click is previewed."""
+        return self._running or self.runner.busy
+
     def runJob(self, work: Callable[[Any], Any], done: Callable[[Any], None], inputs: list[Any]) -> bool:
         """Run `work(progress)` in the worker and `done(value)` here; True when both went through.
 
         Nothing is written when the run was canceled, an input went away or the scene was closed.
         """
-        if self.runner.busy:
+        if self.busy:
             return False
         self._runInputs = tuple(node.GetID() for node in inputs if node is not None)
         self._timeLeft = TimeLeft()
@@ -195,6 +201,7 @@ class VALORPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def setRunning(self, running: bool) -> None:
         """Inputs can be changed only between runs; Cancel can be pressed only during one."""
+        self._running = running
         for name in self.lockedWidgets():
             getattr(self.ui, name).enabled = not running
         self.ui.progressBar.value = 0

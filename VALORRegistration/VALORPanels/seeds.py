@@ -185,7 +185,8 @@ class LivePreview:
         self._preview: Any = None
         self._made_for: Any = None
         self._node_id = ""
-        self._again = False
+        self._again = self._running = False
+        self._then: Callable[[], None] | None = None
         self._timer = qt.QTimer()
         self._timer.singleShot = True
         self._timer.interval = PREVIEW_DELAY_MS
@@ -199,6 +200,14 @@ class LivePreview:
         """No preview that is still wanted is made."""
         self._timer.stop()
         self._again = False
+
+    def endFirst(self, then: Callable[[], None]) -> bool:
+        """True when a preview is being made: it is ended, and `then` is called afterwards."""
+        self.stop()
+        if self._running:
+            self._then = then
+            self._panel.runner.cancel()
+        return self._running
 
     def clear(self) -> None:
         """Remove the preview from the scene."""
@@ -240,9 +249,15 @@ class LivePreview:
         from valorlib.core.run import Run
 
         preview = self._preview
-        return self._panel.runner.run(
-            lambda progress: preview.click(seeds, Run(progress=progress)), lambda *_args: None
-        )
+        self._running = True
+        try:
+            return self._panel.runner.run(
+                lambda progress: preview.click(seeds, Run(progress=progress)), lambda *_args: None
+            )
+        finally:
+            self._running, then, self._then = False, self._then, None
+            if then is not None:
+                qt.QTimer.singleShot(0, then)
 
     def _show(self, volume: Any, result: Any) -> None:
         from valorlib.scene import valor_registration as scene_part
