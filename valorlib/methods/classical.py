@@ -17,6 +17,7 @@ from valorlib.core.options import Options, as_dict, option
 from valorlib.core.results import Result
 from valorlib.core.run import Progress, Run, part
 from valorlib.core.transforms import AffineTransform, Chain, DisplacementField, Transform
+from valorlib.ops.contrast import intensity_range
 from valorlib.ops.itk_threads import one_itk_thread
 from valorlib.ops.resample import resample_image, resample_labels
 from valorlib.ops.transforms import inverse_of, invert_field, to_displacement
@@ -93,12 +94,8 @@ def _register(pair: ImagePair, options: ClassicalOptions, run: Run) -> Result:
 def _scaled(pair: ImagePair) -> tuple[sitk.Image, sitk.Image]:
     images = []
     for name, image in (("fixed", pair.fixed), ("moving", pair.moving)):
-        low, high = np.percentile(image.array, (0.5, 99.5))
-        if not high > low:
-            raise InputError(
-                f"{name}: expected an image with contrast, got one value everywhere; choose another volume"
-            )
-        images.append(sitk.Clamp(image_to_sitk(image), sitk.sitkFloat32, float(low), float(high)))
+        low, high = intensity_range(name, image.array, 0.5, 99.5)
+        images.append(sitk.Clamp(image_to_sitk(image), sitk.sitkFloat32, low, high))
     return images[0], images[1]
 
 

@@ -18,6 +18,7 @@ from valorlib.core.options import Options, as_dict, option
 from valorlib.core.results import Result
 from valorlib.core.run import Progress, Run, part
 from valorlib.core.transforms import AffineTransform
+from valorlib.ops.contrast import check_contrast
 from valorlib.ops.convex import consistent, cost_volume, coupled_convex, smooth_cost
 from valorlib.ops.mind import mind_ssc
 from valorlib.ops.warp import resize_field
@@ -50,6 +51,7 @@ def register(pair: ImagePair, options: ConvexAdamOptions, run: Run) -> Result:
     Differs: lengths in mm; masks; the moving image keeps a margin, so that motion can leave the fixed image's box.
     """
     begin = time.process_time()
+    check_contrast(pair)
     with one_thread():
         frame = Frame(pair.fixed.grid, _start(pair), margin_mm=options.lattice_mm * options.reach)
         grid = frame.grid(options.working_mm)

@@ -16,6 +16,7 @@ from valorlib.core.options import Options, as_dict, option
 from valorlib.core.results import Result
 from valorlib.core.run import Progress, Run, part
 from valorlib.core.transforms import AffineTransform
+from valorlib.ops.contrast import check_contrast
 from valorlib.ops.demons import Demons, symmetric_update, velocity_length_mm
 from valorlib.ops.prepare import match_histogram
 from valorlib.ops.warp import compose_voxels, exponential, resize_field, warp
@@ -52,6 +53,7 @@ def register(pair: ImagePair, options: LogDemonsOptions, run: Run) -> Result:
     by the whole path, not piece by piece, so that nothing is interpolated twice.
     """
     begin = time.process_time()
+    check_contrast(pair)
     if pair.start is not None and not isinstance(pair.start, AffineTransform):
         raise InputError("start: expected a linear transform, got a deformable one; resample the moving image first")
     start = pair.start or AffineTransform.identity()

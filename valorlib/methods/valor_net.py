@@ -21,6 +21,7 @@ from valorlib.core.run import Run
 from valorlib.core.transforms import AffineTransform, Chain
 from valorlib.metrics.similarity import ncc, psnr, relative_ssd, ssim
 from valorlib.networks.deep_prior import Solution, Training, train
+from valorlib.ops.contrast import check_contrast
 from valorlib.ops.resample import resample_labels
 from valorlib.ops.slice_block import SliceBlock, cut_slices, label_slices, slice_distance
 from valorlib.ops.transforms import inverse_of, invert_field, to_displacement
@@ -85,6 +86,7 @@ def register(pair: ImagePair, options: ValorNetOptions, run: Run) -> Result:
     preset `as_printed` undoes but instance norm; T_s and R_s are Gaussian means; slices are axial to the fixed grid.
     """
     begin = time.process_time()
+    check_contrast(pair)
     run.progress(0.0, "Preparing slices")
     o = options
     block = cut_slices(

@@ -17,6 +17,7 @@ from valorlib.core.options import Options, as_dict, option
 from valorlib.core.results import Result
 from valorlib.core.run import Progress, Run, part
 from valorlib.core.transforms import AffineTransform
+from valorlib.ops.contrast import check_contrast
 from valorlib.ops.convex import lattice
 from valorlib.ops.keypoints import agree_on_graph, displacement_costs, foerstner_keypoints, spread_by_spline
 from valorlib.ops.mind import mind_ssc
@@ -53,6 +54,7 @@ def register(pair: ImagePair, options: VoxelMorphPPOptions, run: Run) -> Result:
     agree on, in two passes (whole range, then a fifth of it around what was found).
     """
     begin = time.process_time()
+    check_contrast(pair)
     if pair.start is not None and not isinstance(pair.start, AffineTransform):
         raise InputError("start: expected a linear transform, got a deformable one; resample the moving image first")
     if min(pair.fixed.grid.size) < 8:

@@ -13,6 +13,7 @@ from skimage import exposure
 from valorlib.convert.simpleitk import image_to_sitk
 from valorlib.core.errors import InputError, check_finite
 from valorlib.core.images import Image, LabelMap
+from valorlib.ops.contrast import intensity_range
 from valorlib.ops.resample import resample_image
 
 
@@ -51,9 +52,7 @@ def normalize(image: Image, *, low_percentile: float = 0.0, high_percentile: flo
         InputError: an image with NaN, or one without contrast.
     """
     check_finite(image.name or "image", image.array)
-    low, high = np.percentile(image.array, [low_percentile, high_percentile])
-    if not high > low:
-        raise InputError(f"{image.name or 'image'}: expected contrast, got the same value {low:g} everywhere")
+    low, high = intensity_range(image.name, image.array, low_percentile, high_percentile)
     return _with(image, np.clip((image.array - low) / (high - low), 0.0, 1.0))
 
 

@@ -12,11 +12,12 @@ from scipy import ndimage
 from torch import Tensor
 
 from valorlib.convert.simpleitk import image_to_sitk, labels_to_sitk
-from valorlib.core.errors import Cancelled, InputError
+from valorlib.core.errors import Cancelled
 from valorlib.core.grid import Grid
 from valorlib.core.images import Image, LabelMap
 from valorlib.core.inputs import ImagePair
 from valorlib.core.run import Progress
+from valorlib.ops.contrast import intensity_range
 from valorlib.ops.itk_threads import one_itk_thread
 from valorlib.ops.ngf import normalized_gradient, squared_products
 from valorlib.ops.resample import resample_image, resample_labels
@@ -45,9 +46,7 @@ class Cube:
 
 def cube_of(image: Image, mask: LabelMap | None, spacing_mm: float, noise: float, device: str) -> Cube:
     """`image`, smoothed to its new voxel size, on a world-aligned isotropic grid around its own box."""
-    low, high = np.percentile(image.array.ravel()[:: max(1, image.array.size // 200_000)], (0.5, 99.5))
-    if not high > low:
-        raise InputError(f"{image.name or 'image'}: expected contrast, got one value everywhere; choose another volume")
+    low, high = intensity_range(image.name, image.array, 0.5, 99.5, most=200_000)
     values = (np.clip(image.array, low, high) - low) / (high - low)
     sigma = [
         0.5 * spacing_mm / s if n > 1 and s < spacing_mm else 0.0

@@ -14,6 +14,7 @@ from valorlib.core.errors import InputError
 from valorlib.core.images import Image, LabelMap
 from valorlib.core.run import Progress, part
 from valorlib.ops.boxes import Windows
+from valorlib.ops.contrast import no_contrast
 from valorlib.ops.lncc import LocalCorrelation
 from valorlib.ops.measures import Measure, SquaredDifference, Weighted
 from valorlib.ops.mind import mind_ssc
@@ -155,7 +156,7 @@ def _scaled(name: str, values: Tensor, weight: Tensor) -> Tensor:
     centered = values - (values * weight).sum() / count
     spread = float(((centered.square() * weight).sum() / count).sqrt())
     if not spread > 1e-6 * max(float(values.abs().max()), 1e-20):
-        raise InputError(f"{name}: expected an image with contrast, got one value everywhere; choose another volume")
+        raise no_contrast(name)
     return centered.div_(spread)
 
 
