@@ -13,9 +13,9 @@ def test_the_flat_image_is_named():
     flat = Image(np.full(grid.shape, 3.0, np.float32), grid)
     ramp = Image(np.arange(64, dtype=np.float32).reshape(grid.shape), grid)
     check_contrast(ImagePair(ramp, ramp))
-    with pytest.raises(InputError, match="^fixed: "):
+    with pytest.raises(InputError, match=r"^fixed: "):
         check_contrast(ImagePair(flat, ramp))
-    with pytest.raises(InputError, match="^moving: "):
+    with pytest.raises(InputError, match=r"^moving: "):
         check_contrast(ImagePair(ramp, flat))
 
 
