@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from valorlib.core.run import Progress
+from valorlib.ops.adam import Adam
 from valorlib.ops.warp import identity, resize_field, sample
 
 
@@ -45,7 +46,7 @@ def refine_on_features(
     full = fixed.shape[2:]
     ratio = u_vox.new_tensor([n / c for n, c in zip(full, coarse, strict=True)]).view(1, 3, 1, 1, 1)
     control = (resize_field(u_vox, coarse) * ratio).detach().requires_grad_(True)
-    adam = torch.optim.Adam([control], lr=rate)
+    adam = Adam([control], rate)
     base = identity(u_vox) + u_vox.new_tensor(offset).view(1, 3, 1, 1, 1)
     losses = []
     for step in range(steps):

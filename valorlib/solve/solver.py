@@ -10,6 +10,7 @@ from torch import Tensor
 
 from valorlib.core.errors import InputError
 from valorlib.core.run import Progress, part
+from valorlib.ops.adam import Adam
 from valorlib.ops.warp import identity, sample
 from valorlib.solve.parameterizations import Parameterization
 from valorlib.solve.schedule import Plateau
@@ -58,7 +59,7 @@ def solve(parameterization: Parameterization, problem: Problem, progress: Progre
         InputError: the loss is not a number from the first step on.
     """
     parameters = parameterization.parameters()
-    optimizer = torch.optim.Adam(parameters, lr=problem.rate)
+    optimizer = Adam(parameters, problem.rate)
     plateau, shape = Plateau(patience=problem.patience), problem.moving.shape[2:]
     best, kept = float("inf"), [p.detach().clone() for p in parameters]
     losses: list[float] = []
