@@ -109,7 +109,8 @@ def measure() -> dict[str, float]:
             page.wait_for_function(PAINTED)
             painted_s = time.perf_counter() - began
             page.get_by_text("3T (moving)").first.wait_for()
-            page.wait_for_timeout(9000)
+            page.get_by_text("Options", exact=True).first.wait_for()
+            page.wait_for_timeout(3000)
             cpu = sum(process.cpu_times()[:2])
             wheel = wheel_ms(page)
             wheel_cpu_ms = 1000 * (sum(process.cpu_times()[:2]) - cpu) / len(wheel)

@@ -145,6 +145,7 @@ class Workbench:
             await asyncio.sleep(0.2)
         await asyncio.sleep(2.0)
         await self.session.runs.run(warm_up)
+        await asyncio.to_thread(_import_methods)
         self.method.load()
         self.uncertainty.load()
         self.organ_method.load()
@@ -152,3 +153,15 @@ class Workbench:
     def close(self) -> None:
         """Leave nothing behind."""
         self.session.close()
+
+
+def _import_methods() -> None:
+    """What the forms and results need; in a thread, so that the views stay alive meanwhile."""
+    from valorlib import catalog
+
+    catalog.load("valor")
+    import valorlib.methods.dir_uncertainty
+    import valorlib.methods.mo_bcpd
+    import valorlib.scene.point_cloud_registration
+    import valorlib.scene.uncertainty_viewer
+    import valorlib.scene.valor_registration  # noqa: F401

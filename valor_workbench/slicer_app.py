@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -24,7 +25,9 @@ from trame_slicer.views import (
     ViewLayout,
     ViewLayoutDefinition,
     ViewProps,
+    abstract_view,
 )
+from trame_slicer.views.render_scheduler import NoScheduleRendering
 from undo_stack import UndoStack  # type: ignore[import-untyped]
 from vtkmodules.vtkCommonCore import vtkCommand, vtkFileOutputWindow, vtkLogger
 
@@ -82,6 +85,17 @@ def layouts() -> dict[str, Layout]:
     }
 
 
+@contextmanager
+def _undrawn() -> Iterator[None]:
+    """Views made in here are not drawn while they are set up, which would take two seconds for nobody."""
+    drawing = abstract_view.DirectRendering
+    abstract_view.DirectRendering = NoScheduleRendering
+    try:
+        yield
+    finally:
+        abstract_view.DirectRendering = drawing
+
+
 def quiet_vtk(path: str) -> None:
     """Send VTK's remarks, of which there are many at each start, to a file."""
     vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_OFF)
@@ -113,7 +127,8 @@ class Workspace:
         )
         manager.register_factory(_ChartFactory(server, painters.chart))
         self.layout_manager = LayoutManager(self.scene, manager, server)
-        self.layout_manager.register_layout_dict(layouts())
+        with _undrawn():
+            self.layout_manager.register_layout_dict(layouts())
         self.layout_manager.set_layout("Four views")
         self._software_gl = software_gl
         self.undo_stack = UndoStack()

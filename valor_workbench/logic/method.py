@@ -21,14 +21,23 @@ class MethodLogic:
         self.options: Options | None = None
         self._kind = kind
         names = self.state.name
-        self.state.bind_changes({names.name: self._method_chosen, names.preset: self._preset_chosen})
+        self.state.bind_changes({names.name: self._name_changed, names.preset: self._preset_changed})
         self.state.data.names = [{"title": e.title, "value": e.name} for e in catalog.ENTRIES if e.kind == kind]
         self.state.data.name = self.state.data.names[0]["value"]
 
     def load(self) -> None:
         """Import the chosen method, which may take a second; called once the page is up."""
         if self.options is None:
-            self._method_chosen(self.state.data.name)
+            self._method_chosen(self.state.data.name, self.state.data.preset)
+
+    def _name_changed(self, name: Any) -> None:
+        """At the start the page reports its first values, too; to import the method then would delay everything."""
+        if self.options is not None or name != self.state.data.names[0]["value"]:
+            self._method_chosen(name)
+
+    def _preset_changed(self, preset: Any) -> None:
+        if self.options is not None:
+            self._preset_chosen(preset)
 
     def _entry(self, name: str) -> catalog.Entry:
         for entry in catalog.ENTRIES:
@@ -36,7 +45,7 @@ class MethodLogic:
                 return entry
         raise InputError("method: expected one of the list")
 
-    def _method_chosen(self, name: Any) -> None:
+    def _method_chosen(self, name: Any, preset: str = "default") -> None:
         try:
             entry = self._entry(str(name))
             method = catalog.load(entry.name)
@@ -49,7 +58,7 @@ class MethodLogic:
             data = self.state.data
             data.about = entry.sentence
             data.presets = [{"title": key.replace("_", " ").capitalize(), "value": key} for key in presets]
-            data.preset = "default" if "default" in presets else next(iter(presets))
+            data.preset = preset if preset in presets else next(iter(presets))
         self._preset_chosen(self.state.data.preset)
 
     def _preset_chosen(self, preset: Any) -> None:

@@ -14,7 +14,6 @@ from valor_workbench.logic.session import Session
 from valor_workbench.states import PointsState
 from valor_workbench.tasks_points import Carried
 from valorlib.core.errors import InputError
-from valorlib.scene import point_cloud_registration as scene_functions
 from valorlib.scene.nodes import ResultNodes, remove
 
 ROLE = "VALOR.side"
@@ -53,9 +52,7 @@ class PointsLogic:
         return self._session.scene.GetNodeByID(chosen) if chosen else None
 
     def _chosen(self) -> None:
-        fixed, moving = self._node("fixed"), self._node("moving")
-        both = [] if fixed is None else scene_functions.organs_of([fixed])
-        there = [] if moving is None else scene_functions.organs_of([moving])
+        both, there = _organs_of(self._node("fixed")), _organs_of(self._node("moving"))
         kept = {row["name"]: row["use"] for row in self.state.data.organs}
         rows = [
             {"name": name, "use": kept.get(name, True), "matched": name in there, "number": n}
@@ -99,6 +96,8 @@ class PointsLogic:
         self._session.start(self._go())
 
     async def _go(self) -> None:
+        from valorlib.scene import point_cloud_registration as scene_functions
+
         fixed, moving = self._node("fixed"), self._node("moving")
         organs = [row["name"] for row in self.state.data.organs if row["use"] and row["matched"]]
         given = scene_functions.read_inputs(self._session.scene, [fixed], [moving], organs=organs)
@@ -134,6 +133,8 @@ class PointsLogic:
     def _color(self) -> None:
         if self.nodes is None:
             return
+        from valorlib.scene import point_cloud_registration as scene_functions
+
         by = str(self.state.data.color_by)
         scene_functions.color_models(self._session.scene, self.nodes, by)
         titles = {"sigma_mm": "mm", "displacement_mm": "mm"}
@@ -178,6 +179,14 @@ class PointsLogic:
             self._session.page.data.layout = "3D and slices"
         self._session.workspace.set_slices_at(first)
         self._session.busy("")
+
+
+def _organs_of(node: Any | None) -> list[str]:
+    if node is None:
+        return []
+    from valorlib.scene.point_cloud_registration import organs_of
+
+    return organs_of([node])
 
 
 def _row(one: Any) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from valor_workbench.tasks_registration import Registered
 from valorlib.core.errors import InputError
 from valorlib.core.points import PointPair
 from valorlib.core.transforms import DisplacementField
-from valorlib.scene import valor_registration as scene_functions
 from valorlib.scene.nodes import ResultNodes
 
 
@@ -63,6 +62,8 @@ class RegistrationLogic:
         self._session.start(self._go())
 
     async def _go(self) -> None:
+        from valorlib.scene import valor_registration as scene_functions
+
         if self._method.options is None:
             self._method.load()
         fixed, moving = self._scans.node("fixed"), self._scans.node("moving")

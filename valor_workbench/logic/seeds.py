@@ -15,7 +15,6 @@ from valor_workbench.states import SeedsState
 from valorlib.convert.mrml import image_from_node
 from valorlib.core.errors import InputError
 from valorlib.core.points import Seeds
-from valorlib.scene import valor_registration as scene_functions
 
 COLORS = ((0.98, 0.45, 0.09), (0.13, 0.65, 0.95), (0.66, 0.33, 0.97), (0.1, 0.75, 0.5), (0.95, 0.3, 0.6))
 BACKGROUND_COLOR = (0.6, 0.62, 0.66)
@@ -57,7 +56,9 @@ class SeedsLogic:
 
     def seeds(self) -> Seeds | None:
         """The clicks, LPS mm, or None."""
-        return scene_functions.read_seeds(self.lists(), self.state.data.on) if self.lists() else None
+        from valorlib.scene.valor_registration import read_seeds
+
+        return read_seeds(self.lists(), self.state.data.on) if self.lists() else None
 
     def _list(self, tumor: int) -> Any:
         node = self._lists.get(tumor)
@@ -65,7 +66,7 @@ class SeedsLogic:
             return node
         name = f"Tumor {tumor}" if tumor else "Background"
         node = self._session.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
-        node.SetAttribute(scene_functions.TUMOR, str(tumor))
+        node.SetAttribute(_tumor_attribute(), str(tumor))
         node.SetControlPointLabelFormat("%d" if tumor else "-")
         node.CreateDefaultDisplayNodes()
         self._adopt(tumor, node)
@@ -90,7 +91,7 @@ class SeedsLogic:
         scene = self._session.scene
         for n in range(scene.GetNumberOfNodesByClass("vtkMRMLMarkupsFiducialNode")):
             node = scene.GetNthNodeByClass(n, "vtkMRMLMarkupsFiducialNode")
-            tumor = node.GetAttribute(scene_functions.TUMOR)
+            tumor = node.GetAttribute(_tumor_attribute())
             if tumor is not None and node not in self._lists.values():
                 self._adopt(int(tumor), node)
         with self._session.server.state:
@@ -275,9 +276,9 @@ class SeedsLogic:
             return
         if number != self._wanted or found is None:
             return
-        self._preview_node = scene_functions.write_preview(
-            self._session.scene, volume, found.labels, self._preview_node
-        )
+        from valorlib.scene.valor_registration import write_preview
+
+        self._preview_node = write_preview(self._session.scene, volume, found.labels, self._preview_node)
         ml = found.labels.grid.voxel_volume_mm3 / 1000
         parts = [
             f"{found.labels.name_of(n)}: {np.count_nonzero(found.labels.array == n) * ml:.2f} ml"
@@ -298,3 +299,9 @@ class SeedsLogic:
         self._wanted += 1
         self._drop_preview()
         self._session.workspace.stop_placing()
+
+
+def _tumor_attribute() -> str:
+    from valorlib.scene.valor_registration import TUMOR
+
+    return TUMOR

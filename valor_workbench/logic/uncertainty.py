@@ -20,7 +20,6 @@ from valorlib.core.errors import InputError
 from valorlib.core.inputs import ImagePair
 from valorlib.core.options import Options
 from valorlib.core.points import PointPair
-from valorlib.scene import uncertainty_viewer as scene_functions
 from valorlib.scene.nodes import ResultNodes, remove
 
 DOSE = "DicomRtImport.DoseVolume"
@@ -121,6 +120,8 @@ class UncertaintyLogic:
         self._session.start(self._go(self._question()))
 
     def _question(self) -> tuple[Any, Question]:
+        from valorlib.scene import uncertainty_viewer as scene_functions
+
         if self._options is None or self._tolerances is None:
             self.load()
         inputs = scene_functions.read_inputs(
@@ -151,6 +152,8 @@ class UncertaintyLogic:
         return self.landmarks if (values.fixed, values.moving) == self._landmarks_of else None
 
     async def _go(self, given: tuple[Any, Question]) -> None:
+        from valorlib.scene import uncertainty_viewer as scene_functions
+
         inputs, question = given
         done: Assessed = await self._run.run(tasks_uncertainty.assess, question, 0)
         fixed = self._scans.node("fixed")
