@@ -125,7 +125,10 @@ def level_images(
     if matching.mind:
         still_channels, channels = list(_descriptors(still)), list(_descriptors(moved))
     else:
-        still_channels, channels = [_scaled("fixed", still, weight)], [_scaled("moving", moved, seen)]
+        # One gray scale for both, where gray values themselves are compared: masks of different reach would shift it.
+        scale = _scale("fixed", still, weight)
+        other = scale if matching.ssd_weight else _scale("moving", moved, seen)
+        still_channels, channels = [(still - scale[0]) / scale[1]], [(moved - other[0]) / other[1]]
     meet = matching.fixed_tumors is not None and matching.moving_tumors is not None
     if matching.fixed_tumors is not None and matching.moving_tumors is not None:
         still_channels.append(frame.fixed(matching.fixed_tumors, grid, device))
@@ -149,15 +152,16 @@ def level_images(
     return LevelImages(grid, frame.margin(grid), torch.stack(channels), weight, None if all_seen else seen, make, edges)
 
 
-def _scaled(name: str, values: Tensor, weight: Tensor) -> Tensor:
+def _scale(name: str, values: Tensor, weight: Tensor) -> tuple[Tensor, float]:
+    """Weighted mean and standard deviation."""
     count = float(weight.sum())
     if count < 8:
         raise InputError(f"{name}: expected voxels inside its mask and the common region, got next to none; check both")
-    centered = values - (values * weight).sum() / count
-    spread = float(((centered.square() * weight).sum() / count).sqrt())
+    mean = (values * weight).sum() / count
+    spread = float((((values - mean).square() * weight).sum() / count).sqrt())
     if not spread > 1e-6 * max(float(values.abs().max()), 1e-20):
         raise no_contrast(name)
-    return centered.div_(spread)
+    return mean, spread
 
 
 def _of_gray(fixed: Tensor, weight: Tensor, windows: Windows, matching: Matching) -> Measure:
@@ -184,7 +188,8 @@ def textureless(image: Image, frame: Frame, device: str, *, at_mm: float = 2.0, 
     grid = frame.grid(at_mm)
     values = frame.fixed(image, grid, device)
     weight = (values > values.median()).to(values.dtype)
-    values = _scaled("fixed", values, torch.ones_like(values))
+    mean, spread = _scale("fixed", values, torch.ones_like(values))
+    values = (values - mean) / spread
     radius = tuple(0 if n == 1 else max(1, round(5.0 / s)) for n, s in zip(grid.shape, grid.spacing[::-1], strict=True))
     windows = Windows(tuple(grid.shape), (radius[0], radius[1], radius[2]))
     count = windows.sums(torch.ones_like(values))
