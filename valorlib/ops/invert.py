@@ -18,7 +18,11 @@ NEWTON_STEPS = 30
 
 
 def invert_field(
-    field: DisplacementField, grid: Grid | None = None, *, tolerance_mm: float = 0.01
+    field: DisplacementField,
+    grid: Grid | None = None,
+    *,
+    tolerance_mm: float = 0.01,
+    start: DisplacementField | None = None,
 ) -> tuple[DisplacementField, Image]:
     """Field v with v(y) = -u(y + v(y)), and what is left of it.
 
@@ -29,6 +33,7 @@ def invert_field(
         field: the field u.
         grid: where the inverse is wanted; the grid of `field` when None.
         tolerance_mm: points with a smaller residual are left alone.
+        start: an inverse on `grid` that is nearly right already, such as one from a coarser grid.
 
     Returns:
         The inverse, and the length of v(y) + u(y + v(y)), mm, on the same grid.
@@ -42,7 +47,12 @@ def invert_field(
     for slab in slabs(grid):
         y = field.grid.to_index(slab_points(grid, slab))[:, ::-1]
         y_vox = torch.from_numpy(np.ascontiguousarray(y.T)).float()
-        v_vox, residual_mm = _invert_points(u_vox, y_vox, to_mm, tolerance_mm)
+        if start is None:
+            v_vox = -_at(u_vox, y_vox)
+        else:
+            given = torch.from_numpy(start.array[slab].reshape(-1, 3).T.copy())
+            v_vox = torch.linalg.solve(to_mm, given)
+        residual_mm = _invert_points(u_vox, y_vox, v_vox, to_mm, tolerance_mm)
         out[slab] = (to_mm @ v_vox).T.reshape(-1, *grid.shape[1:], 3).numpy()
         left[slab] = residual_mm.reshape(-1, *grid.shape[1:]).numpy()
     return DisplacementField(out, grid), Image(left, grid, "inverse residual (mm)")
@@ -53,31 +63,37 @@ def _at(u_vox: Tensor, points: Tensor) -> Tensor:
     return sample(u_vox, points.view(1, 3, 1, 1, -1))[0, :, 0, 0]
 
 
-def _invert_points(u_vox: Tensor, y: Tensor, to_mm: Tensor, tolerance_mm: float) -> tuple[Tensor, Tensor]:
-    """Displacements v (3, n), voxels, and residuals (n,), mm, at the points y (3, n)."""
-    v = -_at(u_vox, y)
-    length = torch.empty(y.shape[1])
-    active = torch.arange(y.shape[1])
+def _length(v: Tensor) -> Tensor:
+    """(n,) lengths of (3, n); several times faster than torch's norm over the first axis."""
+    return v.square().sum(0).sqrt()
+
+
+def _invert_points(u_vox: Tensor, y: Tensor, v: Tensor, to_mm: Tensor, tolerance_mm: float) -> Tensor:
+    """Improve displacements v (3, n), voxels, in place; residuals (n,), mm, at the points y (3, n)."""
+    error = v + _at(u_vox, y + v)
+    length = _length(to_mm @ error)
+    active = (length > tolerance_mm).nonzero().squeeze(1)
+    error, here, at = error[:, active], v[:, active], y[:, active]
     for _ in range(FIXED_POINT_STEPS):
         # Most points settle within a few steps; only the others go on.
-        here = v[:, active]
-        error = here + _at(u_vox, y[:, active] + here)
-        left = (to_mm @ error).norm(dim=0)
-        length[active] = left
-        open_ = left > tolerance_mm
-        active, error = active[open_], error[:, open_]
         if not len(active):
-            return v, length
-        v[:, active] -= error
-    v[:, active], length[active] = _newton(u_vox, y[:, active], v[:, active], to_mm, tolerance_mm)
-    return v, length
+            return length
+        here = here - error
+        error = here + _at(u_vox, at + here)
+        left = _length(to_mm @ error)
+        v[:, active], length[active] = here, left
+        open_ = left > tolerance_mm
+        active, error, here, at = active[open_], error[:, open_], here[:, open_], at[:, open_]
+    if len(active):
+        v[:, active], length[active] = _newton(u_vox, at, here, to_mm, tolerance_mm)
+    return length
 
 
 def _newton(u_vox: Tensor, y: Tensor, v: Tensor, to_mm: Tensor, tolerance_mm: float) -> tuple[Tensor, Tensor]:
     """The same for the points where the plain iteration does not settle: Newton steps that never go uphill."""
     fresh = -_at(u_vox, y)
     error, other = v + _at(u_vox, y + v), fresh + _at(u_vox, y + fresh)
-    length, start = (to_mm @ error).norm(dim=0), (to_mm @ other).norm(dim=0)
+    length, start = _length(to_mm @ error), _length(to_mm @ other)
     # The plain iteration may have run away: begin where less is left.
     v, error = torch.where(start < length, fresh, v), torch.where(start < length, other, error)
     length = torch.minimum(start, length)
@@ -91,7 +107,7 @@ def _newton(u_vox: Tensor, y: Tensor, v: Tensor, to_mm: Tensor, tolerance_mm: fl
         step = torch.linalg.solve(slope, error.T[:, :, None])[:, :, 0].T
         trial = v - scale * step
         trial_error = trial + _at(u_vox, y + trial)
-        trial_length = (to_mm @ trial_error).norm(dim=0)
+        trial_length = _length(to_mm @ trial_error)
         better = trial_length < length
         v, error = torch.where(better, trial, v), torch.where(better, trial_error, error)
         length = torch.where(better, trial_length, length)

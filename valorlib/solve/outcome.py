@@ -89,13 +89,14 @@ def outcome_of(displacement: DisplacementField, moving: Grid) -> Outcome:
 def inverse_on(displacement: DisplacementField, moving: Grid) -> tuple[DisplacementField, float, float]:
     """Inverse on the moving grid, and mean and largest length of x + u + v(x + u), mm.
 
-    The field is iterated to tolerance on grids of about 2 mm; where that is too coarse for it, on its own grid.
+    The field is iterated to tolerance on grids of about 2 mm; where that is too coarse for it, on its own grid
+    from there.
     """
     coarse, _ = invert_field(to_displacement(displacement, _coarse(displacement.grid)), _coarse(moving))
     inverse = to_displacement(coarse, moving)
     mean_mm, max_mm = residual_mm(displacement, inverse)
     if mean_mm > GOOD_MEAN_MM or max_mm > GOOD_MAX_MM:
-        inverse, _ = invert_field(displacement, moving)
+        inverse, _ = invert_field(displacement, moving, start=inverse)
         mean_mm, max_mm = residual_mm(displacement, inverse)
     return inverse, mean_mm, max_mm
 
