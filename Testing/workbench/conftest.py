@@ -15,14 +15,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "Resources" / "Screenshots"
 PROBE = "405 (Method Not Allowed)"
-WAIT_MS = 200_000
+WAIT_MS = 90_000
 
 
 class App:
     """A running server. folder: what it uses for temporary files."""
 
     def __init__(self, folder, *arguments):
-        self.folder = folder
+        self.folder, self.entered, self.context = folder, False, None
         environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
         began = time.monotonic()
         self.log = (folder.parent / "server.log").open("w+")
@@ -73,8 +73,27 @@ class Page:
         page.on("request", lambda r: self.requests.append(r.url))
 
     def enter(self):
-        self.page.goto(self.app.link)
+        """Come in by the link that works once, later by the cookie it left."""
+        self.page.goto(self.app.link.split("?")[0] if self.app.entered else self.app.link)
+        self.app.entered = True
         self.wait_for_views()
+
+    def leave(self):
+        """Go where the server is not; `enter` comes back."""
+        self.page.goto("about:blank")
+
+    def choose(self, name, title):
+        """Choose from a drop-down list."""
+        self.item(name).click()
+        self.page.get_by_role("option", name=title, exact=True).click()
+
+    def set_options(self, **values):
+        """Open the options of the method and type values, by their labels."""
+        self.page.locator("summary:visible", has_text="Options").first.click()
+        for label, value in values.items():
+            field = self.page.locator(".valor-field:visible").get_by_label(label)
+            field.fill(str(value))
+            field.press("Tab")
 
     def wait_for_views(self, count=4):
         self.page.wait_for_function(
@@ -167,17 +186,50 @@ def start(tmp_path):
         app.stop()
 
 
+class Kept:
+    """A server that several stories use, since a start takes seconds; a failed story takes it along."""
+
+    app = None
+
+    def stop(self):
+        if self.app is not None:
+            self.app.stop()
+            self.app = None
+
+
+@pytest.fixture(scope="module")
+def kept():
+    found = Kept()
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def shared(kept, request, tmp_path_factory):
+    """A running server with the generated pair, and whatever the stories before left in it."""
+    failed = request.session.testsfailed
+    if kept.app is None:
+        folder = tmp_path_factory.mktemp("shared") / "tmp"
+        folder.mkdir()
+        kept.app = App(folder, "--demo")
+    yield kept.app
+    if request.session.testsfailed > failed:
+        kept.stop()
+
+
 @pytest.fixture
 def visit(chromium):
-    """Open pages on a server, in a browser context of their own."""
-    contexts = []
+    """Open pages on a server; each server has a browser context of its own, and one page at a time."""
+    pages = []
 
     def begin(app):
-        contexts.append(chromium.new_context(viewport={"width": 1280, "height": 720}, accept_downloads=True))
-        page = Page(contexts[-1].new_page(), app)
+        if app.context is None:
+            app.context = chromium.new_context(viewport={"width": 1280, "height": 720}, accept_downloads=True)
+        page = Page(app.context.new_page(), app)
+        pages.append(page)
         page.enter()
         return page
 
     yield begin
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.page.close()

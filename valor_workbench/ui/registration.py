@@ -141,7 +141,8 @@ def run_section(method: Any, run: Any, actions: RunActions) -> None:
     with section("3  Register"):
         with html.Div(classes="d-flex ga-2"):
             select("Method", method.name, method.names, style="flex: 3", raw_attrs=['data-test="method"'])
-            select("Preset", method.preset, method.presets, style="flex: 2", v_show=(f"{method.presets}.length > 1",))
+            select("Preset", method.preset, method.presets, style="flex: 2", v_show=(f"{method.presets}.length > 1",),
+                   raw_attrs=['data-test="preset"'])  # fmt: skip
         html.P(f"{{{{ {method.reason} || {method.about} }}}}", classes="valor-hint mt-1")
         options_form(method.fields, actions.set_option)
         reason_line(run.why_not, run.running)
