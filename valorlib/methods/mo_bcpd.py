@@ -20,11 +20,12 @@ from valorlib.ops.label_mending import mend_labels
 from valorlib.ops.organ_drift import (
     Clouds,
     Plan,
-    best_reach,
     best_start,
+    best_stiff_run,
     build_bases,
     check_memory,
     run_levels,
+    stiff_motion,
     whole_body,
 )
 from valorlib.ops.point_checks import check_pair, drift_warnings, organ_warnings
@@ -60,10 +61,17 @@ def register(pair: PointPair, options: MoBcpdOptions, run: Run) -> Result:
     run.progress(0.02, "Finding the start")
     start = _start(clouds, plan, options)
     clouds, mended = mend_labels(clouds, plan, start, options.label_error)
-    reaches = (options.gamma, 0.1 * options.gamma, 0.3 * options.gamma)[: options.starts]
-    plan = best_reach(clouds, plan, start, reaches if options.start != "given" else reaches[:1])
     bases = build_bases(clouds, plan, start)
-    found, last = run_levels(clouds, plan, start, bases, replace(run, progress=part(run.progress, 0.1, 0.95)))
+
+    def turning(loop: int, sigma: float) -> None:
+        run.progress(0.05, f"Turning organs, loop {loop + 1}: sigma {sigma:.2f} mm")
+
+    reaches = (options.gamma, 0.1 * options.gamma, 0.3 * options.gamma)[: options.starts]
+    if options.start == "given" or not plan.surfaces or len(reaches) == 1 or plan.prior.long_size_mm <= 0:
+        motion = stiff_motion(clouds, plan, start, bases, turning)
+    else:
+        motion = best_stiff_run(clouds, plan, start, reaches, turning).enter(bases)
+    found, last = run_levels(clouds, plan, motion, replace(run, progress=part(run.progress, 0.1, 0.95)))
     return _result(pair, clouds, found, warnings + drift_warnings(found, last, clouds, names), mended)
 
 
@@ -136,6 +144,7 @@ def _plan(clouds: Clouds, options: MoBcpdOptions, run: Run) -> Plan:
         max_rank=options.max_rank,
         seed=run.seed,
         device=run.device,
+        surfaces=options.surfaces,
     )
 
 

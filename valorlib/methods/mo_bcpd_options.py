@@ -84,6 +84,9 @@ class MoBcpdOptions(Options):
         high=3,
         advanced=True,
     )
+    surfaces: bool = option(
+        True, "Points lie on surfaces: normals guide the organs at the start and at the end; off: the published drift"
+    )
     kappa: float = option(
         0.0, "Freedom of the points' weights, larger is less free; 0: all equal", low=0.0, high=1e6, advanced=True
     )
@@ -111,8 +114,8 @@ class MoBcpdOptions(Options):
 
 OMC = MoBcpdOptions()
 GMC = replace(OMC, between_organs=1.0)
-BCPD = replace(OMC, use_labels=False)
-PLAIN = replace(OMC, length_mm=30.0, size_mm=10.0, long_size_mm=0.0)
+BCPD = replace(OMC, use_labels=False, surfaces=False)
+PLAIN = replace(OMC, length_mm=30.0, size_mm=10.0, long_size_mm=0.0, surfaces=False)
 CPD = replace(PLAIN, use_labels=False, similarity="none", spread=False, start="given")
 PAPER = replace(PLAIN, outliers=0.0, start="given", epsilon_mm=0.1, step_mm=1e6)
 QUICK = replace(OMC, coarse_points=300, sample_points=500, max_loops=40, min_loops=5, fine_loops=1, starts=1)

@@ -17,12 +17,17 @@ from valorlib.ops.gp_kernel import MotionPrior, coherent_groups
 from valorlib.ops.pivoted_cholesky import Basis, inducing_basis
 from valorlib.ops.point_drift import Drifted, DriftSettings, Level, drift, start_variance
 from valorlib.ops.point_motion import PointMotion
+from valorlib.ops.surface_fit import fit_surfaces
 from valorlib.ops.thinning import thin_evenly
 
 START_POINTS = 150
-STIFF_POINTS = 300
-REACH_POINTS = 300
-STIFFNESS = 0.1
+STIFF_POINTS = 120
+STIFFNESS = 0.6
+STIFF_LENGTH = 2.0
+SURFACE_POINTS = 400
+SURFACE_LOOPS = 10
+LAST_POINTS = 800
+LAST_LOOPS = 4
 Report = Callable[[int, float], None]
 
 
@@ -53,7 +58,8 @@ class Clouds:
 class Plan:
     """How to run. transition: (L, L) P(fixed label | moving label). coarse_points, fine_loops: see the options.
 
-    gammas: reach of the first matches. tolerance, max_rank: of the low rank.
+    gamma: reach of the first matches. tolerance, max_rank: of the low rank. surfaces: the points lie on surfaces, whose
+    normals guide the organs.
     """
 
     prior: MotionPrior
@@ -66,6 +72,7 @@ class Plan:
     max_rank: int
     seed: int
     device: str
+    surfaces: bool = True
 
 
 def level_of(clouds: Clouds, plan: Plan, motion: PointMotion, settings: DriftSettings) -> Level:
@@ -178,18 +185,46 @@ def stiff_motion(
 
     Without a slow part in the prior: the start alone with the first sigma.
     """
-    few = clouds.thinned(STIFF_POINTS)
     motion = still_motion(clouds, plan, start, bases)
     if plan.prior.long_size_mm <= 0:
         level = level_of(clouds, plan, motion, plan.settings)
         return dataclasses.replace(motion, variance=start_variance(level, plan.gamma))
-    prior = dataclasses.replace(plan.prior, size_mm=plan.prior.size_mm * STIFFNESS)
-    stiff = dataclasses.replace(plan, prior=prior, tolerance=max(plan.tolerance, 1e-4))
+    return stiff_run(clouds, plan, start, report).enter(bases)
+
+
+@dataclass(frozen=True, eq=False)
+class StiffRun:
+    """What the stiff run found, on the level it ran; distance_mm: between the surfaces, to compare starts."""
+
+    motion: PointMotion
+    level: Level
+    distance_mm: float
+
+    def enter(self, bases: tuple[Basis, ...]) -> PointMotion:
+        """The motion in other bases."""
+        return _in_bases(self.motion, bases, self.level)
+
+
+def stiff_run(clouds: Clouds, plan: Plan, start: NDArray[np.float64], report: Report) -> StiffRun:
+    """Organs turn, and hardly bend: drift on few points, then surface on surface."""
+    few = clouds.thinned(STIFF_POINTS)
+    prior = dataclasses.replace(
+        plan.prior, size_mm=plan.prior.size_mm * STIFFNESS, length_mm=plan.prior.length_mm * STIFF_LENGTH
+    )
+    stiff = dataclasses.replace(plan, prior=prior, tolerance=max(plan.tolerance, 1e-3))
+    center = still_motion(clouds, plan, start).center
     first = still_motion(few, stiff, start, build_bases(few, stiff, start))
-    first = dataclasses.replace(first, center=motion.center)
-    level = level_of(few, stiff, first, dataclasses.replace(plan.settings, epsilon_mm=0.01, step_mm=0.5))
+    first = dataclasses.replace(first, center=center)
+    level = level_of(few, stiff, first, dataclasses.replace(plan.settings, epsilon_mm=0.02, step_mm=1.0, max_loops=40))
     first = dataclasses.replace(first, variance=start_variance(level, plan.gamma))
-    return _in_bases(drift(level, first, report).motion, bases, level)
+    drifted = drift(level, first, report).motion
+    if not plan.surfaces:
+        return StiffRun(drifted, level, np.inf)
+    some = clouds.thinned(SURFACE_POINTS)
+    level = level_of(some, stiff, drifted, plan.settings)
+    fit = fit_surfaces(level, drifted, loops=SURFACE_LOOPS)
+    spread = dataclasses.replace(fit.motion, variance=max(fit.distance_mm**2 / 2, plan.settings.floor_mm**2))
+    return StiffRun(spread, level, fit.distance_mm)
 
 
 def _in_bases(motion: PointMotion, bases: tuple[Basis, ...], level: Level) -> PointMotion:
@@ -206,35 +241,23 @@ def _in_bases(motion: PointMotion, bases: tuple[Basis, ...], level: Level) -> Po
     return dataclasses.replace(motion, bases=bases, weights=tuple(weights), roots=tuple(roots))
 
 
-def best_reach(clouds: Clouds, plan: Plan, start: NDArray[np.float64], gammas: tuple[float, ...]) -> Plan:
-    """The plan with the first reach whose short run on few points has the highest evidence.
+def best_stiff_run(
+    clouds: Clouds, plan: Plan, start: NDArray[np.float64], gammas: tuple[float, ...], report: Report
+) -> StiffRun:
+    """The stiff run, of several first reaches, after which the surfaces lie closest.
 
     A long reach finds large turns of an organ, a short one keeps to a good start; which is better differs by case.
     """
-    if len(gammas) < 2:
-        return plan
-    few = clouds.thinned(REACH_POINTS)
-    settings = dataclasses.replace(plan.settings, max_loops=40, min_loops=15, epsilon_mm=0.01, step_mm=0.5)
-    tries = []
-    for gamma in gammas:
-        one = dataclasses.replace(plan, gamma=gamma, tolerance=max(plan.tolerance, 1e-3))
-        bases = build_bases(few, one, start)
-        motion = stiff_motion(few, one, start, bases, lambda loop, sigma: None)
-        tries.append(drift(level_of(few, one, motion, settings), motion, lambda loop, sigma: None).bounds[-1])
-    return dataclasses.replace(plan, gamma=gammas[int(np.argmax(tries))])
+    runs = [stiff_run(clouds, dataclasses.replace(plan, gamma=gamma), start, report) for gamma in gammas]
+    return min(runs, key=lambda run: run.distance_mm)
 
 
-def run_levels(
-    clouds: Clouds, plan: Plan, start: NDArray[np.float64], bases: tuple[Basis, ...], run: Run
-) -> tuple[Drifted, Clouds]:
-    """Coarse run to convergence, then a few loops with all points; also the clouds of the last level."""
+def run_levels(clouds: Clouds, plan: Plan, motion: PointMotion, run: Run) -> tuple[Drifted, Clouds]:
+    """Coarse run to convergence, a few loops with all points, surface on surface; also the clouds of the last level."""
     coarse = plan.coarse_points * (1 if clouds.labels else 5)
     levels = [clouds]
     if 0 < coarse < max(_largest(clouds.fixed_organs), _largest(clouds.moving_organs)):
         levels = [clouds.thinned(coarse), clouds]
-    motion = stiff_motion(
-        clouds, plan, start, bases, lambda loop, sigma: run.progress(0.0, f"Turning organs, loop {loop + 1}")
-    )
     bounds: list[float] = []
     sigmas: list[float] = []
     for number, part in enumerate(levels):
@@ -251,7 +274,10 @@ def run_levels(
         motion = found.motion
         bounds += found.bounds
         sigmas += found.sigmas
-    return dataclasses.replace(found, bounds=tuple(bounds), sigmas=tuple(sigmas)), levels[-1]
+    if plan.surfaces and plan.prior.long_size_mm > 0:
+        level = level_of(clouds.thinned(LAST_POINTS), plan, motion, plan.settings)
+        motion = fit_surfaces(level, motion, loops=LAST_LOOPS).motion
+    return dataclasses.replace(found, motion=motion, bounds=tuple(bounds), sigmas=tuple(sigmas)), levels[-1]
 
 
 def _largest(organs: NDArray[np.int64]) -> int:

@@ -1,0 +1,193 @@
+"""Organs laid surface on surface: matched along normals alone, so that organs turn where point drift would stick."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from valorlib.ops.point_drift import Level
+from valorlib.ops.point_motion import PointMotion
+from valorlib.ops.point_start import SCALE_RANGE, similarity_of_pairs
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+NEIGHBORS = 9
+FLAT = 0.15
+LEAST_NOISE_MM = 0.2
+TUKEY = 4.7
+FAR = 3.0
+KEPT = 0.7
+
+
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """Neighbors of each point: rows (n, k), within its organ; flat (n,) 1 where they lie on a surface, 0 in a cloud."""
+
+    rows: I64
+    flat: F64
+
+
+@dataclass(frozen=True, eq=False)
+class SurfaceFit:
+    """Motion after the fit; distance_mm: mean over the nearer 70 % of the points, both ways, a mean over organs."""
+
+    motion: PointMotion
+    distance_mm: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Matches:
+    """Pairs of moving and fixed rows: unit normals of the pairs (n, 3), weights (n,) in 1/mm^2, distance_mm."""
+
+    moving: I64
+    fixed: I64
+    normals: F64
+    weights: F64
+    distance_mm: float
+
+
+def patches_of(points: F64, organs: I64) -> Patches:
+    """Neighborhoods of points (n, 3) of organs (n,); organs of few points count as no surface."""
+    rows = np.repeat(np.arange(len(points))[:, None], NEIGHBORS, axis=1)
+    flat = np.zeros(len(points))
+    for organ in np.unique(organs):
+        own = np.nonzero(organs == organ)[0]
+        if len(own) <= 2 * NEIGHBORS:
+            continue
+        _, near = cKDTree(points[own]).query(points[own], k=NEIGHBORS)
+        rows[own] = own[near]
+        sizes = np.linalg.eigvalsh(_moments(points[rows[own]]))
+        flat[own] = np.clip(1 - sizes[:, 0] / (FLAT * sizes[:, 1] + 1e-12), 0, 1)
+    return Patches(rows, flat)
+
+
+def _moments(near: F64) -> F64:
+    offset = near - near.mean(1, keepdims=True)
+    return np.asarray(offset.transpose(0, 2, 1) @ offset)
+
+
+def normals_of(points: F64, patches: Patches) -> F64:
+    """(n, 3) unit normals of either sign: the direction in which the neighbors spread least."""
+    _, axes = np.linalg.eigh(_moments(points[patches.rows]))
+    return np.asarray(axes[:, :, 0])
+
+
+def fit_surfaces(level: Level, motion: PointMotion, *, loops: int) -> SurfaceFit:
+    """Gauss-Newton on the distances along the normals, both ways, with the motion's own prior.
+
+    Source: Rusinkiewicz, A symmetric objective function for ICP, ACM Transactions on Graphics 38(4), 2019.
+    Differs: the motion is a Gaussian process an organ and a common similarity; Tukey's weights.
+
+    Args:
+        level: the clouds in the frame of `motion`; some hundred points an organ are enough.
+        motion: where to start; its bases hold the prior.
+        loops: of matching and solving.
+    """
+    surfaces = _Surfaces(level, motion)
+    matches = surfaces.match()
+    for _ in range(loops):
+        surfaces.solve(matches)
+        matches = surfaces.match()
+    return SurfaceFit(surfaces.motion(), matches.distance_mm)
+
+
+class _Surfaces:
+    """The state of the fit, in numpy. Symbols as in point_drift: y moving, x fixed, v displacement, s R t."""
+
+    def __init__(self, level: Level, motion: PointMotion) -> None:
+        self.begin, self.model = motion, level.settings.model
+        self.y, self.x = level.moving.cpu().numpy(), level.fixed.cpu().numpy()
+        self.own, self.other = level.moving_organs.cpu().numpy(), level.fixed_organs.cpu().numpy()
+        self.patches, still = patches_of(self.y, self.own), patches_of(self.x, self.other)
+        self.flat, self.fixed_normals = still.flat, normals_of(self.x, still)
+        self.organs = np.intersect1d(self.own, self.other)
+        self.trees = {k: cKDTree(self.x[self.other == k]) for k in self.organs.tolist()}
+        self.s, self.R, self.t = motion.scale, motion.rotation.cpu().numpy(), motion.shift.cpu().numpy()
+        self.weights = [w.cpu().numpy() for w in motion.weights]
+        self.groups = []
+        for basis in motion.bases:
+            rows = np.nonzero(np.isin(self.own, basis.members))[0]
+            where = torch.as_tensor(rows, device=level.moving.device)
+            self.groups.append((rows, basis.features(level.moving[where], level.moving_organs[where]).cpu().numpy()))
+
+    def moved(self) -> F64:
+        u = self.y.copy()
+        for (rows, phi), weights in zip(self.groups, self.weights, strict=True):
+            u[rows] += phi @ weights
+        return np.asarray(self.s * u @ self.R.T + self.t)
+
+    def match(self) -> _Matches:
+        """Nearest points both ways, organ by organ."""
+        moved = self.moved()
+        normals = normals_of(moved, self.patches)
+        parts, distances = [], []
+        for organ in self.organs.tolist():
+            y, x = np.nonzero(self.own == organ)[0], np.nonzero(self.other == organ)[0]
+            there, to_x = self.trees[organ].query(moved[y])
+            back, to_y = cKDTree(moved[y]).query(self.x[x])
+            distances.append(_nearer(there) + _nearer(back))
+            m, n = np.concatenate([y, y[to_y]]), np.concatenate([x[to_x], x])
+            parts.append((m, n, *self._weigh(moved, normals, m, n, np.concatenate([there, back]))))
+        if not parts:
+            return _Matches(np.zeros(0, int), np.zeros(0, int), np.zeros((0, 3)), np.zeros(0), np.inf)
+        m, n, normal, weight = (np.concatenate([part[k] for part in parts]) for k in range(4))
+        return _Matches(m, n, normal, weight, float(np.mean(distances)) / 2)
+
+    def _weigh(self, moved: F64, normals: F64, m: I64, n: I64, distance: F64) -> tuple[F64, F64]:
+        """Normals of the pairs, and weights: none where far off, curved, or the normals disagree."""
+        first, second = normals[m], self.fixed_normals[n]
+        total = first * np.sign(np.sum(first * second, axis=1, keepdims=True)) + second
+        length = np.linalg.norm(total, axis=1)
+        total /= np.maximum(length, 1e-12)[:, None]
+        along = np.sum((self.x[n] - moved[m]) * total, axis=1)
+        noise = max(1.4826 * float(np.median(np.abs(along))), LEAST_NOISE_MM)
+        weight = np.clip(1 - (along / (TUKEY * noise)) ** 2, 0, None) ** 2 * (distance < FAR * np.median(distance))
+        weight *= self.patches.flat[m] * self.flat[n] * np.clip((length - 1.4) / 0.6, 0, 1)
+        return total, weight / (2 * noise**2)
+
+    def solve(self, found: _Matches) -> None:
+        """The common similarity anew, then the displacement of each group, given the matches."""
+        if self.model != "none":
+            matrix = similarity_of_pairs(self.moved(), self.y, rigid=self.model == "rigid")
+            self.s = (
+                1.0 if self.model == "rigid" else float(np.clip(np.cbrt(np.linalg.det(matrix[:3, :3])), *SCALE_RANGE))
+            )
+            self.R = matrix[:3, :3] / np.cbrt(np.linalg.det(matrix[:3, :3]))
+            self.t = matrix[:3, 3]
+        gap = np.sum((self.x[found.fixed] - self.s * self.y[found.moving] @ self.R.T - self.t) * found.normals, axis=1)
+        pull = self.s * found.normals @ self.R
+        place = np.empty(len(self.y), dtype=np.int64)
+        for g, (rows, phi) in enumerate(self.groups):
+            place[:] = -1
+            place[rows] = np.arange(len(rows))
+            mine = np.nonzero((place[found.moving] >= 0) & (found.weights > 0))[0]
+            slope = phi[place[found.moving[mine]]][:, :, None] * pull[mine][:, None, :]
+            root = np.sqrt(found.weights[mine])
+            slope = slope.reshape(len(mine), 3 * phi.shape[1]) * root[:, None]
+            gram = slope.T @ slope
+            gram[np.diag_indices(len(gram))] += 1
+            self.weights[g] = np.linalg.solve(gram, slope.T @ (gap[mine] * root)).reshape(-1, 3)
+
+    def motion(self) -> PointMotion:
+        like = self.begin.start
+
+        def tensor(array: F64) -> torch.Tensor:
+            return torch.as_tensor(array, dtype=like.dtype, device=like.device)
+
+        return dataclasses.replace(
+            self.begin,
+            scale=self.s,
+            rotation=tensor(self.R),
+            shift=tensor(self.t),
+            weights=tuple(tensor(w) for w in self.weights),
+        )
+
+
+def _nearer(distance: F64) -> float:
+    """Mean of the nearer 70 %, so that noise and missing parts do not count."""
+    return float(np.sort(distance)[: max(1, int(KEPT * len(distance)))].mean())
