@@ -14,7 +14,9 @@ from valorlib.core.options import Options, as_dict, option
 from valorlib.core.results import Result
 from valorlib.core.run import Run, part
 from valorlib.core.transforms import AffineTransform
-from valorlib.ops.rigid_search import Cube, cube_of, edge_points, mutual_information_polish, refine, search, similarity
+from valorlib.ops.rigid_polish import polish
+from valorlib.ops.rigid_refine import edge_points, refine, similarities
+from valorlib.ops.rigid_search import Cube, cube_of, search
 from valorlib.ops.rotations import rotations_within
 from valorlib.ops.transforms import inverse_of, to_displacement
 
@@ -24,10 +26,10 @@ class NgfRigidOptions(Options):
     """Options of `register`."""
 
     max_rotation_deg: float = option(60.0, "Largest rotation tried; 180: any", low=0.0, high=180.0, unit="deg")
-    rotation_step_deg: float = option(17.0, "Distance of the rotations tried", low=5.0, high=60.0, unit="deg")
+    rotation_step_deg: float = option(20.0, "Distance of the rotations tried", low=5.0, high=60.0, unit="deg")
     search_mm: float = option(12.0, "Largest voxel of the search", low=1.0, high=20.0, unit="mm")
     min_overlap: float = option(0.5, "Least share of the smaller image that must overlap", low=0.05, high=1.0)
-    candidates: int = option(16, "Best places that are refined", low=1, high=100)
+    candidates: int = option(12, "Best places that are refined", low=1, high=100)
     edge_noise: float = option(0.3, "Edges weaker than this share of the mean gradient fade", low=1e-5, high=3.0)
     polish: bool = option(True, "Finish with mutual information at full detail")
     keep_header: bool = option(True, "Also try the position the files' headers give")
@@ -58,10 +60,7 @@ def register(pair: ImagePair, options: NgfRigidOptions, run: Run) -> Result:
     best, score = _refined(pair, found, coarse, options, run)
     matrix = best[0]
     if options.polish:
-        run.progress(0.8, "Mutual information")
-        climb = part(run.progress, 0.8, 0.95)
-        polished = [mutual_information_polish(pair, m, climb, seed=run.seed) for m in best[:2]]
-        matrix = max(polished, key=lambda pair_: pair_[1])[0]
+        matrix, _ = polish(pair, np.stack(best[:3]), part(run.progress, 0.8, 0.95), rng=run.rng(), device=run.device)
     transform = AffineTransform(matrix)
     run.progress(0.96, "Displacement field")
     result = Result(
@@ -106,8 +105,8 @@ def _refined(
         cubes = coarse if share == 1.0 else _cubes(pair, spacing, options, run)
         points = edge_points(cubes[0], count, run.rng())
         run.progress(fraction, f"Refining {min(keep, len(found))} places at {spacing:.1f} mm")
-        better = [refine(cubes, points, m, steps=steps, step_mm=spacing / 4) for m in found[:keep]]
-        scores = [similarity(cubes, points, m, min_overlap=options.min_overlap) for m in better]
+        better = refine(cubes, points, np.stack(found[:keep]), steps=steps, step_mm=spacing / 4)
+        scores = similarities(cubes, points, better, min_overlap=options.min_overlap)
         order = np.argsort(scores)[::-1]
         found = _distinct([better[n] for n in order], pair.fixed.grid.corners(), spacing / 2)
     return found, float(max(scores))

@@ -14,21 +14,11 @@ from valorlib.core.images import Image, LabelMap
 from valorlib.core.run import Run
 from valorlib.core.transforms import AffineTransform, Transform
 from valorlib.ops.itk_threads import one_itk_thread
+from valorlib.ops.resample import block_means
 from valorlib.ops.transforms import map_points
 
 LEAST_OVERLAP = 0.25
 """Share of the smaller body that must be covered by the other before a registration starts."""
-
-
-def _coarse(image: Image, spacing_mm: float) -> Image:
-    """Block means at about `spacing_mm`; an axis already coarser stays as it is."""
-    blocks = [max(1, min(round(spacing_mm / s), n)) for s, n in zip(image.grid.spacing, image.grid.size, strict=True)]
-    stop = [n // b * b for n, b in zip(image.grid.size, blocks, strict=True)]
-    (i, j, k), (bi, bj, bk) = stop, blocks
-    array = image.array[:k, :j, :i].reshape(k // bk, bk, j // bj, bj, i // bi, bi).mean((1, 3, 5))
-    grid = image.grid.cropped((0, 0, 0), stop)
-    spacing = [s * b for s, b in zip(grid.spacing, blocks, strict=True)]
-    return Image(array, grid.resampled(spacing), image.name)
 
 
 def _air_level(values: NDArray[np.float32]) -> float:
@@ -43,7 +33,7 @@ def _air_level(values: NDArray[np.float32]) -> float:
 
 def body_mask(image: Image) -> LabelMap:
     """1 in the body, 0 in air around it (cavities inside count as body). CT by HU, anything else by its histogram."""
-    working = _coarse(image, 2.0)
+    working = block_means(image, 2.0)
     smooth = ndimage.gaussian_filter(working.array, [min(0.5, 1.0 / s) for s in working.grid.spacing[::-1]])
     inside = smooth > _air_level(smooth)
     parts, count = ndimage.label(inside)
@@ -80,7 +70,7 @@ def signal_drop_mask(image: Image, body: LabelMap, *, share: float = 0.3, radius
 
 
 def _body_points(image: Image) -> tuple[Image, NDArray[np.bool_], NDArray[np.float64]]:
-    coarse = _coarse(image, 3.0)
+    coarse = block_means(image, 3.0)
     inside = body_mask(coarse).array > 0
     return coarse, inside, coarse.grid.points()[inside]
 
@@ -97,7 +87,7 @@ def overlap_fraction(fixed: Image, moving: Image, transform: Transform | None = 
     other, other_inside, _ = _body_points(moving)
     if not len(points) or not other_inside.any():
         return 0.0
-    fixed_mm3 = len(points) * _coarse(fixed, 3.0).grid.voxel_volume_mm3
+    fixed_mm3 = len(points) * block_means(fixed, 3.0).grid.voxel_volume_mm3
     moving_mm3 = int(other_inside.sum()) * other.grid.voxel_volume_mm3
     there = points if transform is None else map_points(transform, points)
     index = np.round(other.grid.to_index(there)).astype(int)
@@ -165,7 +155,7 @@ def _frame(grid: Grid, *, flat: bool) -> NDArray[np.float64]:
 
 def _picture(image: Image, *, flat: bool) -> sitk.Image:
     """The image at about 1.5 mm as SimpleITK takes it, 2D (in its own plane) when flat."""
-    coarse = _coarse(image, 1.5)
+    coarse = block_means(image, 1.5)
     if flat:
         picture = sitk.GetImageFromArray(coarse.array[0])
         picture.SetSpacing(coarse.grid.spacing[:2])

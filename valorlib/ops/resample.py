@@ -51,6 +51,17 @@ def resample_mask(mask: LabelMap, grid: Grid, transform: Transform | None = None
     return Image(_pull(array, mask.grid, grid, transform, "bilinear", 0.0), grid)
 
 
+def block_means(image: Image, spacing_mm: float) -> Image:
+    """Block means at about `spacing_mm`; an axis already coarser stays as it is."""
+    blocks = [max(1, min(round(spacing_mm / s), n)) for s, n in zip(image.grid.spacing, image.grid.size, strict=True)]
+    stop = [n // b * b for n, b in zip(image.grid.size, blocks, strict=True)]
+    (i, j, k), (bi, bj, bk) = stop, blocks
+    array = image.array[:k, :j, :i].reshape(k // bk, bk, j // bj, bj, i // bi, bi).mean((1, 3, 5))
+    grid = image.grid.cropped((0, 0, 0), stop)
+    spacing = [s * b for s, b in zip(grid.spacing, blocks, strict=True)]
+    return Image(array, grid.resampled(spacing), image.name)
+
+
 def _pull(
     array: NDArray[np.float32], source: Grid, grid: Grid, transform: Transform | None, mode: str, outside: float
 ) -> NDArray[np.float32]:

@@ -53,3 +53,21 @@ def rotation_matrix(vector: Tensor) -> Tensor:
     skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*vector.shape[:-1], 3, 3)
     matrix: Tensor = torch.linalg.matrix_exp(skew)
     return matrix
+
+
+def moved_rigidly(base: Tensor, center: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
+    """Rotations (B, 3, 3) and shifts (B, 3) of (B, 4, 4) rigid matrices after a turn about `center` and a shift.
+
+    motion: (B, 6) rotation vectors, radians, and shifts.
+    """
+    rotation = base[:, :3, :3] @ rotation_matrix(motion[:, :3])
+    shift = base[:, :3, :3] @ center + base[:, :3, 3] + motion[:, 3:] - rotation @ center
+    return rotation, shift
+
+
+def rigid_matrices(rotation: Tensor, shift: Tensor) -> NDArray[np.float64]:
+    """(B, 4, 4) of rotations (B, 3, 3), made exactly orthogonal, and shifts (B, 3)."""
+    found = np.tile(np.eye(4), (len(rotation), 1, 1))
+    u, _, v = np.linalg.svd(rotation.double().cpu().numpy())
+    found[:, :3, :3], found[:, :3, 3] = u @ v, shift.double().cpu().numpy()
+    return found
