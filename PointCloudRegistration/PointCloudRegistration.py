@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
 )
-from VALORPanels import comparing, organs, panel
+from VALORPanels import comparing, organs, panel, sides
 from VALORPanels.methods import MethodSection, entriesOf
 
 from valorlib.core.errors import InputError
@@ -68,6 +69,7 @@ class PointCloudRegistrationWidget(panel.VALORPanel):
         """Connect widgets, keys and sections."""
         self.methods = MethodSection(self.ui, entriesOf("points"), lambda: self._parameterNode)
         self.organs = organs.OrganSection(self.ui, lambda: self._parameterNode)
+        self.models = sides.SideModels(self.ui, lambda: self._parameterNode, self.onOrgansChosen)
         self.results = comparing.Results(self.ui.resultSelector, self.logic.isOurs, self.onResultShown)
         for by, text in self.logic.colorings().items():
             self.ui.colorSelector.addItem(text, by)
@@ -93,6 +95,7 @@ class PointCloudRegistrationWidget(panel.VALORPanel):
         nodes = panel.firstNodes("vtkMRMLSegmentationNode", 2)
         if held.fixedOrgans is None and held.movingOrgans is None and len(nodes) == 2:
             held.fixedOrgans, held.movingOrgans = nodes
+        self.models.show()
         self.organs.show(self.logic.organsOfBoth(held))
         self.methods.read()
 
@@ -104,10 +107,10 @@ class PointCloudRegistrationWidget(panel.VALORPanel):
 
     def reason(self) -> str:
         """Why Apply cannot be pressed."""
-        held = self._parameterNode
-        if held.fixedOrgans is None or held.movingOrgans is None:
+        fixed, moving = (sides.nodesOf(self._parameterNode, side) for side in sides.SIDES)
+        if not fixed or not moving:
             return _("Select fixed and moving organs")
-        if held.fixedOrgans is held.movingOrgans:
+        if any(node in moving for node in fixed):
             return _("Fixed and moving organs must not be the same")
         if not self.organs.names:
             return _("No organ has the same name on both sides")
@@ -130,10 +133,11 @@ class PointCloudRegistrationWidget(panel.VALORPanel):
     def onApply(self) -> None:
         """Read the inputs here, register in the worker, write the result here."""
         held = self._parameterNode
-        fixed, moving = held.fixedOrgans, held.movingOrgans
+        used = [node for side in sides.SIDES for node in sides.nodesOf(held, side)]
+        fixed, moving = (sides.nodesOf(held, side)[0] for side in sides.SIDES)
         try:
             read = self.logic.read(held, self.organs.included())
-            options = self.organs.options(self.methods.options(), list(read.names.values()))
+            options = self.organs.options(self.methods.options(), self.organs.included())
         except InputError as error:
             self.fault(str(error))
             return
@@ -142,15 +146,15 @@ class PointCloudRegistrationWidget(panel.VALORPanel):
         def work(progress: Any) -> Any:
             return self.logic.compute(read, name, options, device, progress)
 
-        def done(outcome: Any) -> None:
+        def done(outcome: Any) -> Iterator[None]:
             by = self.ui.colorSelector.itemData(self.ui.colorSelector.currentIndex)
-            results = self.logic.write(outcome, fixed, moving, by)
+            results = yield from self.logic.write(outcome, fixed, moving, by)
             scene_nodes.jump_to(slicer.mrmlScene, self.logic.middleOf(results))
             self.results.refresh(results.run)
             self._warnings = "; ".join(outcome.result.warnings)
 
         self._warnings = ""
-        if self.runJob(work, done, [fixed, moving]) and self._warnings:
+        if self.runJob(work, done, used) and self._warnings:
             self.status(self._warnings)
 
     def onResultShown(self, results: Any) -> None:
@@ -220,29 +224,31 @@ class PointCloudRegistrationLogic(ScriptedLoadableModuleLogic):
 
     def organsOfBoth(self, held: PointCloudRegistrationParameterNode) -> list[str]:
         """Names that the fixed and the moving side share; two models are one organ, whatever their names."""
-        sides = [self.sideOf(node) for node in (held.fixedOrgans, held.movingOrgans)]
-        return [name for name in sides[0] if name in sides[1]]
+        from valorlib.scene import organ_names
 
-    def sideOf(self, node: Any) -> list[str]:
-        """Names of the organs of a segmentation, or of a model and the models beside it with the same prefix."""
-        if node is None:
-            return []
-        if not node.IsA("vtkMRMLSegmentationNode"):
-            return [node.GetName()]
-        segmentation = node.GetSegmentation()
-        return [segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments())]
+        return list(organ_names.matched(*(self.organsOf(sides.nodesOf(held, side)) for side in sides.SIDES)))
+
+    def organsOf(self, nodes: list[Any]) -> list[str]:
+        """Names of the organs in segmentations and models."""
+        names: list[str] = []
+        for node in nodes:
+            if node.IsA("vtkMRMLSegmentationNode"):
+                found = node.GetSegmentation()
+                names += [found.GetNthSegment(n).GetName() for n in range(found.GetNumberOfSegments())]
+            else:
+                names.append(node.GetName())
+        return names
 
     def read(self, held: PointCloudRegistrationParameterNode, names: list[str]) -> Any:
-        """Core types of the chosen nodes.
+        """Reads the chosen nodes; called in the worker, it gives their surfaces and points.
 
         Raises:
             InputError: one sentence on the node that cannot be used.
         """
         from valorlib.scene import point_cloud_registration
 
-        return point_cloud_registration.read_inputs(
-            slicer.mrmlScene, [held.fixedOrgans], [held.movingOrgans], organs=names, spacing_mm=held.spacingMm
-        )
+        both = (sides.nodesOf(held, side) for side in sides.SIDES)
+        return point_cloud_registration.read_later(*both, organs=names, spacing_mm=held.spacingMm)
 
     def compute(self, read: Any, name: str, options: Any, device: str, progress: Any) -> Any:
         """Register and measure; runs in the worker."""
@@ -250,18 +256,20 @@ class PointCloudRegistrationLogic(ScriptedLoadableModuleLogic):
         from valorlib.convert.tensors import choose_device
         from valorlib.scene import point_cloud_registration
 
-        run = Run(device=choose_device(device), progress=part(progress, 0.0, 0.9))
-        result = catalog.load(name).run(read.pair, options, run)
+        progress(0.0, _("Drawing points on the surfaces"))
+        found = read()
+        run = Run(device=choose_device(device), progress=part(progress, 0.05, 0.9))
+        result = catalog.load(name).run(found.pair, options, run)
         progress(0.92, _("Measuring the result"))
-        outcome = point_cloud_registration.measure(read, result)
+        outcome = point_cloud_registration.measure(found, result)
         progress(1.0, _("Measured"))
         return outcome
 
-    def write(self, outcome: Any, fixed: Any, moving: Any, by: str) -> Any:
-        """Write the nodes of a result."""
+    def write(self, outcome: Any, fixed: Any, moving: Any, by: str) -> Generator[None, None, Any]:
+        """Write the nodes of a result, a few at a time."""
         from valorlib.scene import point_cloud_registration
 
-        return point_cloud_registration.write_result(
+        return point_cloud_registration.write_steps(
             slicer.mrmlScene, outcome, fixed=fixed, moving=moving, color_by=by, name=_("Organs")
         )
 

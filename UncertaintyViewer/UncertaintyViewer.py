@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -175,8 +176,8 @@ class UncertaintyViewerWidget(panel.VALORPanel):
         def work(progress: Any) -> Any:
             return self.logic.compute(inputs, options, device, samples, goals, progress)
 
-        def done(outcome: Any) -> None:
-            results = self.logic.write(inputs, outcome, fixed, tolerances)
+        def done(outcome: Any) -> Iterator[None]:
+            results = yield from self.logic.write(inputs, outcome, fixed, tolerances)
             self.results.refresh(results.run)
             self._warnings = "; ".join(outcome.warnings)
 
@@ -327,11 +328,11 @@ class UncertaintyViewerLogic(ScriptedLoadableModuleLogic):
         run = Run(device=choose_device(device), progress=progress)
         return uncertainty_viewer.run(inputs, options, run, samples=samples, goals=goals)
 
-    def write(self, inputs: Any, outcome: Any, fixed: Any, tolerances: Any) -> Any:
-        """Write the nodes of a result."""
+    def write(self, inputs: Any, outcome: Any, fixed: Any, tolerances: Any) -> Generator[None, None, Any]:
+        """Write the nodes of a result, a few at a time."""
         from valorlib.scene import uncertainty_viewer
 
-        return uncertainty_viewer.write_result(
+        return uncertainty_viewer.write_steps(
             slicer.mrmlScene, inputs, outcome, fixed=fixed, name=_("Uncertainty"), tolerances=tolerances
         )
 

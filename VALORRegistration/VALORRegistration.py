@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -185,8 +186,8 @@ class VALORRegistrationWidget(panel.VALORPanel):
         def work(progress: Any) -> Any:
             return self.logic.compute(pair, name, options, device, progress)
 
-        def done(outcome: Any) -> None:
-            results = self.logic.write(pair, outcome, fixed, moving)
+        def done(outcome: Any) -> Iterator[None]:
+            results = yield from self.logic.write(outcome, fixed, moving)
             self.preview.clear()
             record = {"method": name, "options": options, "device": device, "seconds": time.monotonic() - begun}
             self.last = {"run": results.run, "pair": pair, "result": outcome.result, **record}
@@ -301,18 +302,19 @@ class VALORRegistrationLogic(ScriptedLoadableModuleLogic):
         run = Run(device=choose_device(device), progress=part(progress, 0.0, 0.92))
         result = catalog.load(name).run(pair, options, run)
         progress(0.93, _("Measuring the result"))
-        outcome = valor_registration.measure(pair, result)
+        outcome = valor_registration.prepared(valor_registration.measure(pair, result))
         progress(1.0, _("Measured"))
         return outcome
 
-    def write(self, pair: Any, outcome: Any, fixed: Any, moving: Any) -> Any:
-        """Write the nodes of a result."""
+    def write(self, outcome: Any, fixed: Any, moving: Any) -> Generator[None, None, Any]:
+        """Write the nodes of a result, a few at a time."""
         from valorlib.scene import valor_registration
 
-        results = valor_registration.write_result(slicer.mrmlScene, pair, outcome, fixed, moving)
+        results = yield from valor_registration.write_steps(slicer.mrmlScene, outcome, fixed, moving)
         tumors = results.node(slicer.mrmlScene, "fixed_seg")
         if tumors is not None:
             tumors.CreateClosedSurfaceRepresentation()  # shown in 3D
+            yield
         return results
 
     def shownPair(self, results: Any) -> tuple[Any, Any]:

@@ -52,6 +52,10 @@
       <translation>Organe</translation>
     </message>
     <message>
+      <source>Drawing points on the surfaces</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Measuring the result</source>
       <translation>Mesure du résultat</translation>
     </message>

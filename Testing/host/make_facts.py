@@ -28,6 +28,7 @@ WIDGETS = [
     "ctkCoordinatesWidget",
     "qMRMLWidget",
     "qMRMLNodeComboBox",
+    "qMRMLCheckableNodeComboBox",
     "qMRMLSegmentSelectorWidget",
     "qMRMLTableView",
     "qMRMLSliderWidget",

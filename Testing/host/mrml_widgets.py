@@ -11,7 +11,8 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from host.ctk_widgets import held
 
 Property, Signal = QtCore.Property, QtCore.Signal
-SCENE_EVENTS = ("NodeAddedEvent", "NodeRemovedEvent", "EndBatchProcessEvent", "EndCloseEvent", "EndImportEvent")
+SCENE_EVENTS = ("EndBatchProcessEvent", "EndCloseEvent", "EndImportEvent")
+NODE_EVENTS = ("NodeAddedEvent", "NodeRemovedEvent")
 
 
 class qMRMLWidget(QtWidgets.QWidget):
@@ -90,7 +91,18 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         if scene is not None:
             events = [getattr(slicer.vtkMRMLScene, name) for name in SCENE_EVENTS]
             self._tags = [(scene, scene.AddObserver(event, lambda *_: self._fill())) for event in events]
+
+            @vtk.calldata_type(vtk.VTK_OBJECT)
+            def one(_scene: Any, _event: str, node: Any) -> None:
+                # As in the real widget, a node that the list would not show costs next to nothing.
+                if node is None or node.GetID() in self._ids or any(node.IsA(name) for name in self._types()):
+                    self._fill()
+
+            self._tags += [(scene, scene.AddObserver(getattr(slicer.vtkMRMLScene, name), one)) for name in NODE_EVENTS]
         self._fill()
+
+    def _types(self) -> list[str]:
+        return list(QtCore.QObject.property(self, "nodeTypes") or ())
 
     def _accepts(self, node: Any) -> bool:
         if node.GetHideFromEditors() and not self.showHidden:
@@ -204,6 +216,63 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def removeCurrentNode(self) -> None:
         if self.currentNode() is not None:
             self._scene.RemoveNode(self.currentNode())
+
+
+class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
+    """Choose several nodes: a click in the list ticks a node or clears its tick."""
+
+    checkedNodesChanged = Signal()
+
+    def __init__(self, parent: Any = None) -> None:
+        self._checked: list[str] = []
+        super().__init__(parent)
+
+    def _fill(self) -> None:
+        known = len(self._checked)
+        super()._fill()
+        self._checked = [i for i in self._checked if i in self._ids]
+        self._show_ticks()
+        if len(self._checked) != known:
+            self.checkedNodesChanged.emit()
+
+    def _show_ticks(self) -> None:
+        for row, node_id in enumerate(self._ids):
+            ticked = QtCore.Qt.Checked if node_id in self._checked else QtCore.Qt.Unchecked
+            self._combo.setItemData(row, ticked, QtCore.Qt.CheckStateRole)
+        names = ", ".join(node.GetName() for node in self.checkedNodes())
+        self._combo.setCurrentIndex(-1)
+        self._combo.setPlaceholderText(names or self.noneDisplay)
+
+    def _mark(self) -> None:
+        self._combo.setCurrentIndex(-1)
+
+    def _on_activated(self, index: int) -> None:
+        if 0 <= index < len(self._ids):
+            node = self._scene.GetNodeByID(self._ids[index])
+            (self.uncheck if self._ids[index] in self._checked else self.check)(node)
+
+    def check(self, node: Any) -> None:
+        self.setCheckState(node, QtCore.Qt.Checked)
+
+    def uncheck(self, node: Any) -> None:
+        self.setCheckState(node, QtCore.Qt.Unchecked)
+
+    def setCheckState(self, node: Any, state: Any) -> None:
+        node_id, wanted = node.GetID(), state == QtCore.Qt.Checked
+        if node_id not in self._ids or wanted == (node_id in self._checked):
+            return
+        (self._checked.append if wanted else self._checked.remove)(node_id)
+        self._show_ticks()
+        self.checkedNodesChanged.emit()
+
+    def checkState(self, node: Any) -> Any:
+        return QtCore.Qt.Checked if node.GetID() in self._checked else QtCore.Qt.Unchecked
+
+    def checkedNodes(self) -> list[Any]:
+        return [self._scene.GetNodeByID(i) for i in self._ids if i in self._checked]
+
+    def noneChecked(self) -> bool:
+        return not self._checked
 
 
 class qSlicerMarkupsPlaceWidget(qSlicerWidget):
@@ -330,4 +399,11 @@ class qMRMLTableView(QtWidgets.QTableView):
             self._items.appendRow([QtGui.QStandardItem(v.ToString()) for v in values])
 
 
-CLASSES = (qMRMLWidget, qSlicerWidget, qMRMLNodeComboBox, qSlicerMarkupsPlaceWidget, qMRMLTableView)
+CLASSES = (
+    qMRMLWidget,
+    qSlicerWidget,
+    qMRMLNodeComboBox,
+    qMRMLCheckableNodeComboBox,
+    qSlicerMarkupsPlaceWidget,
+    qMRMLTableView,
+)

@@ -127,3 +127,60 @@ def test_the_transform_node_carries_points_as_the_library_does(open_panel, organ
     moved = slicer.util.arrayFromMarkupsControlPoints(markups, world=True) * (-1, -1, 1)
     back = map_points(seen[0].transform, moved)
     np.testing.assert_allclose(back, pulled, atol=1e-3)
+
+
+def add_model(name, center, radius=14.0):
+    import vtk
+
+    ball = vtk.vtkSphereSource()
+    ball.SetCenter(*center)
+    ball.SetRadius(radius)
+    ball.SetThetaResolution(24)
+    ball.SetPhiResolution(24)
+    ball.Update()
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLModelNode", name)
+    node.SetAndObservePolyData(ball.GetOutput())
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def test_several_models_a_side_are_matched_by_name_and_come_back_with_the_scene(open_panel, tmp_path):
+    panel = open_panel("PointCloudRegistration")
+    ui = panel.ui
+    for number, (side, shift) in enumerate((("Plan", 0.0), ("Tag 2", 5.0))):
+        for organ, x in (("Leber", -30.0), ("Milz", 30.0)):
+            add_model(f"{organ} {side}", (x + shift, 2 * number, 0))
+    spin()
+    assert ui.applyButton.text == "Select fixed and moving organs"
+    choose(ui.fixedSelector, "Leber Plan")
+    tick_models(ui.fixedModelsSelector, "Milz Plan")
+    assert ui.applyButton.text == "Select fixed and moving organs"
+    tick_models(ui.movingModelsSelector, "Leber Tag 2", "Milz Tag 2")
+    assert ui.applyButton.text == "Apply: register 2 organs"
+    tick_models(ui.movingModelsSelector, "Milz Plan")
+    assert ui.applyButton.text == "Fixed and moving organs must not be the same"
+    tick_models(ui.movingModelsSelector, "Milz Plan")
+    use_quick(panel)
+    click(ui.applyButton)
+    assert panel.results.current is not None, ui.statusLabel.text
+    assert {"model:leber", "model:milz"} <= set(panel.results.current.roles)
+    path = driving.save_scene(tmp_path / "scene")
+    driving.clear_scene()
+    driving.load_scene(path)
+    assert [node.GetName() for node in ui.movingModelsSelector.checkedNodes()] == ["Leber Tag 2", "Milz Tag 2"]
+    assert ui.applyButton.text == "Apply: register 2 organs"
+
+
+def tick_models(box, *names):
+    """Tick or clear models in the list, with the mouse."""
+    inner = box._combo
+    for name in names:
+        click(inner)
+        QtTest.QTest.qWait(20)
+        view = inner.view()
+        at = view.visualRect(inner.model().index(inner.findText(name), 0)).center()
+        QtTest.QTest.mouseMove(view.viewport(), at)
+        QtTest.QTest.mouseClick(view.viewport(), QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, at)
+        if view.visible:
+            inner.hidePopup()
+        spin(0.02)

@@ -16,6 +16,7 @@ from valorlib.core.run import Run
 from valorlib.methods.mo_bcpd import METHOD
 from valorlib.ops.transforms import inverse_of, map_points
 from valorlib.scene import nodes, point_cloud_registration
+from valorlib.scene.organ_names import matched
 from valorlib.scene.point_cloud_run import sample_surface
 
 slicer = pytest.importorskip("slicer")
@@ -146,3 +147,23 @@ def test_wrong_organs_are_one_sentence(scene, sides):
         read(scene, [table], [sides[1]])
     with pytest.raises(InputError, match="spacing_mm"):
         read(scene, [sides[0]], [sides[1]], spacing_mm=0)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "moving", "expected"),
+    [
+        (["Liver", "Spleen"], ["Spleen", "Liver"], {"Liver": ("Liver", "Liver"), "Spleen": ("Spleen", "Spleen")}),
+        (["Liver fixed"], ["Liver moving", "Spleen moving"], {"liver": ("Liver fixed", "Liver moving")}),
+        (["A"], ["B"], {"A": ("A", "B")}),
+        (
+            ["P07_Liver", "P07_Kidney left"],
+            ["liver_1", "kidney left_1"],
+            {"liver": ("P07_Liver", "liver_1"), "kidney left": ("P07_Kidney left", "kidney left_1")},
+        ),
+        (["lung left", "lung right"], ["lung left 2", "heart"], {"lung left": ("lung left", "lung left 2")}),
+        (["A", "B"], ["C", "D"], {}),
+        (["Liver 1", "Liver 2"], ["liver"], {}),
+    ],
+)
+def test_organs_match_though_names_differ(fixed, moving, expected):
+    assert matched(fixed, moving) == expected

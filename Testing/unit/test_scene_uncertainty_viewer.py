@@ -114,8 +114,9 @@ def test_the_nominal_dose_is_the_plan_seen_through_the_transform(scene, case, fi
     expected = resample_image(dose, outcome.dose_warped.grid, field, fill=0)
     np.testing.assert_allclose(outcome.dose_warped.array, expected.array, atol=1e-3)
     tumor = next(m for m in outcome.metrics if m.structure == "Tumor Ø" and m.metric == "Dmean")
-    inside = inputs.structures["Tumor Ø"].array > 0
-    whole = resample_image(dose, GRID, field, fill=0).array
+    tumor_mask = inputs.structures["Tumor Ø"]
+    inside = tumor_mask.array > 0
+    whole = resample_image(dose, tumor_mask.grid, field, fill=0).array
     assert tumor.value == pytest.approx(float(whole[inside].mean()), rel=0.01)
     results = uncertainty_viewer.write_result(scene, inputs, outcome)
     assert "sigma" not in results.roles

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import qt
@@ -36,7 +36,7 @@ class VALORPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._guiTag: Any = None
         self._timeLeft: TimeLeft | None = None
         self._closing = False
-        self._running = False
+        self._running = self._canceled = False
 
     def setup(self) -> None:
         """Build the panel."""
@@ -81,13 +81,13 @@ class VALORPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def exit(self) -> None:
         """Called when the user opens another module; a run goes on."""
-        if self._parameterNode is not None and self._guiTag is not None and not self.runner.busy:
+        if self._parameterNode is not None and self._guiTag is not None and not self._running:
             self.setParameterNode(None)
         self.leavePanel()
 
     def onReload(self) -> None:
         """Developer's Reload: the library and the shared panel code are read anew too."""
-        self.runner.cancel()
+        self.cancelRun()
         for name in [n for n in sys.modules if n.split(".")[0] in RELOADED]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
@@ -96,7 +96,7 @@ class VALORPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartClose(self, caller: Any = None, event: Any = None) -> None:
         """A run ends; nothing of it is written into the next scene."""
-        self.runner.cancel()
+        self.cancelRun()
         self.leavePanel()
         self.setParameterNode(None)
 
@@ -115,17 +115,17 @@ class VALORPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeRemoved(self, caller: Any, event: Any, node: Any = None) -> None:
         """A run whose input is deleted ends."""
-        if self.runner.busy and node is not None and node.GetID() in self._runInputs:
-            self.runner.cancel()
+        if self.busy and node is not None and node.GetID() in self._runInputs:
+            self.cancelRun()
 
     def onNodeAdded(self, caller: Any = None, event: Any = None) -> None:
         """Data arrived: inputs are chosen once all of it is there."""
-        if not self.runner.busy:
+        if not self.busy:
             self._choosing.start()
 
     def onNodesArrived(self) -> None:
         """Choose inputs among the new nodes where none is chosen."""
-        if self._parameterNode is not None and not self.runner.busy and not slicer.mrmlScene.IsBatchProcessing():
+        if self._parameterNode is not None and not self.busy and not slicer.mrmlScene.IsBatchProcessing():
             self.chooseDefaults()
             self.updateApply()
 
@@ -166,10 +166,11 @@ class VALORPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """True from Apply until the result is shown, and while a click is previewed."""
         return self._running or self.runner.busy
 
-    def runJob(self, work: Callable[[Any], Any], done: Callable[[Any], None], inputs: list[Any]) -> bool:
+    def runJob(self, work: Callable[[Any], Any], done: Callable[[Any], Any], inputs: list[Any]) -> bool:
         """Run `work(progress)` in the worker and `done(value)` here; True when both went through.
 
-        Nothing is written when the run was canceled, an input went away or the scene was closed.
+        `done` is a generator where it writes nodes: events are handled after each step. Nothing is left when the run
+        was canceled, an input went away or the scene was closed, be it between two steps.
         """
         if self.busy:
             return False
@@ -179,11 +180,9 @@ class VALORPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         finished = False
         try:
             value = self.runner.run(work, self.onProgress)
-            gone = any(slicer.mrmlScene.GetNodeByID(name) is None for name in self._runInputs)
-            if gone or self._closing:
-                raise Cancelled
+            self._stillWanted()
             self.onProgress(1.0, _("Showing the result"))
-            done(value)
+            self._takeSteps(done(value))
             self.status(_("Done."))
             finished = True
         except Cancelled:
@@ -199,9 +198,26 @@ class VALORPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self.setRunning(False)
         return finished
 
+    def _stillWanted(self) -> None:
+        """Raises Cancelled when nothing may be written any more."""
+        gone = any(slicer.mrmlScene.GetNodeByID(name) is None for name in self._runInputs)
+        if gone or self._closing or self._canceled:
+            raise Cancelled
+
+    def _takeSteps(self, steps: Iterator[Any] | None) -> None:
+        """Handle events between the steps; close them when the run is canceled meanwhile."""
+        if steps is None:
+            return
+        try:
+            for _step in steps:
+                slicer.app.processEvents()
+                self._stillWanted()
+        finally:
+            steps.close()  # type: ignore[attr-defined]
+
     def setRunning(self, running: bool) -> None:
         """Inputs can be changed only between runs; Cancel can be pressed only during one."""
-        self._running = running
+        self._running, self._canceled = running, False
         for name in self.lockedWidgets():
             getattr(self.ui, name).enabled = not running
         self.ui.progressBar.value = 0
@@ -223,6 +239,11 @@ class VALORPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Ask the run to end."""
         self.ui.cancelButton.enabled = False
         self.ui.cancelButton.text = _("Canceling")
+        self.cancelRun()
+
+    def cancelRun(self) -> None:
+        """End the run, be it in the worker or while its nodes are written."""
+        self._canceled = True
         self.runner.cancel()
 
     def status(self, text: str) -> None:

@@ -12,6 +12,7 @@ from valorlib.convert.mrml_segments import (
     segments_from_node,
     set_segmentation,
     surfaces_from_segmentation,
+    surfaces_later,
 )
 from valorlib.convert.mrml_shapes import (
     Triangles,
@@ -24,7 +25,7 @@ from valorlib.convert.mrml_shapes import (
     table_from_node,
     triangles_from_node,
 )
-from valorlib.convert.mrml_space import flip, name_of, require
+from valorlib.convert.mrml_space import flip, image_of_array, name_of, require
 from valorlib.convert.mrml_transforms import grid_transform, set_transform, transform_from_node
 from valorlib.convert.mrml_volumes import (
     dose_from_node,
@@ -43,6 +44,7 @@ __all__ = [
     "flip",
     "grid_transform",
     "image_from_node",
+    "image_of_array",
     "labels_from_node",
     "labels_from_segmentation",
     "name_of",
@@ -58,6 +60,7 @@ __all__ = [
     "set_table",
     "set_transform",
     "surfaces_from_segmentation",
+    "surfaces_later",
     "table_from_node",
     "transform_from_node",
     "triangles_from_node",

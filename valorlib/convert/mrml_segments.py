@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from valorlib.convert.mrml_space import (
     image_of_array,
     matrix_of,
     moved_grid,
+    mover_to_world,
     name_of,
     parent_transform,
-    points_to_world,
     require,
     sampled,
     to_world,
@@ -171,15 +172,30 @@ def labels_from_segmentation(node: Any, grid: Grid) -> LabelMap:
 
 def surfaces_from_segmentation(node: Any) -> dict[str, Triangles]:
     """Closed surface of each segment, world coordinates; empty segments are left out."""
-    names = segment_names(node)
-    segmentation = _converted(node, SURFACE)
-    out = {}
-    for segment_id, name in names.items():
-        mesh = segmentation.GetSegment(segment_id).GetRepresentation(SURFACE)
-        if mesh is not None and mesh.GetNumberOfPoints():
-            surface = triangles_of(mesh)
-            out[name] = Triangles(points_to_world(node, surface.points), surface.faces)
-    return out
+    return surfaces_later(node)()
+
+
+def surfaces_later(node: Any) -> Callable[[], dict[str, Triangles]]:
+    """As `surfaces_from_segmentation`: the node is read now, the surfaces are made in the call, in any thread."""
+    from slicer import vtkSegmentation
+
+    names, title, move = segment_names(node), name_of(node), mover_to_world(node)
+    _know_conversions()
+    copy = vtkSegmentation()
+    copy.DeepCopy(node.GetSegmentation())
+
+    def make() -> dict[str, Triangles]:
+        if not copy.ContainsRepresentation(SURFACE) and not copy.CreateRepresentation(SURFACE):
+            raise InputError(f"{title}: cannot be converted to closed surfaces; do it in Segmentations")
+        out = {}
+        for segment_id, name in names.items():
+            mesh = copy.GetSegment(segment_id).GetRepresentation(SURFACE)
+            if mesh is not None and mesh.GetNumberOfPoints():
+                surface = triangles_of(mesh)
+                out[name] = Triangles(move(surface.points), surface.faces)
+        return out
+
+    return make
 
 
 def set_segmentation(

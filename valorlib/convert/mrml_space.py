@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -81,10 +82,17 @@ def parent_transform(node: Any, *, inverse: bool) -> Any:
 
 def points_to_world(node: Any, points: F64) -> F64:
     """(n, 3) points of a node, LPS, in world coordinates."""
+    return mover_to_world(node)(points)
+
+
+def mover_to_world(node: Any) -> Callable[[F64], F64]:
+    """What takes (n, 3) points of a node, LPS, to world coordinates as its parent transforms are now."""
     matrix = to_world(node)
-    if matrix is not None:
-        return np.asarray(points @ matrix[:3, :3].T + matrix[:3, 3])
-    return apply_vtk(parent_transform(node, inverse=False), points)
+    if matrix is None:
+        general = parent_transform(node, inverse=False)
+        return lambda points: apply_vtk(general, points)
+    linear = matrix
+    return lambda points: np.asarray(points @ linear[:3, :3].T + linear[:3, 3])
 
 
 def sampled(transform: Any, grid: Grid) -> DisplacementField:

@@ -152,10 +152,10 @@ def set_grid(node: Any, grid: Grid) -> None:
     node.SetOrigin(flip(grid.origin))
 
 
-def set_image(node: Any, image: Image | Dose) -> None:
-    """Put an image or dose into a scalar volume node, a copy (float32)."""
+def set_image(node: Any, image: Image | Dose, voxels: Any = None) -> None:
+    """Put an image or dose into a scalar volume node, a copy (float32); `voxels`: that copy, where it was made."""
     require(node, "vtkMRMLScalarVolumeNode", "a scalar volume")
-    node.SetAndObserveImageData(image_of_array(image.array))
+    node.SetAndObserveImageData(voxels if voxels is not None else image_of_array(image.array))
     set_grid(node, image.grid)
 
 

@@ -48,10 +48,15 @@ def add_colors(recorder: Recorder, name: str, points: Colors, scale: float = 1.0
     return node
 
 
-def add_volume(recorder: Recorder, image: Image | Dose, name: str, role: str, *, like: Any = None) -> Any:
-    """Scalar volume node of an image; window and level as those of the volume node `like`."""
+def add_volume(
+    recorder: Recorder, image: Image | Dose, name: str, role: str, *, like: Any = None, voxels: Any = None
+) -> Any:
+    """Scalar volume node of an image; window and level as those of the volume node `like`.
+
+    `voxels`: the image's array as a vtkImageData, where it was made before.
+    """
     node = recorder.add("vtkMRMLScalarVolumeNode", name, role, display=False)
-    set_image(node, image)
+    set_image(node, image, voxels)
     model = like.GetDisplayNode() if like is not None else None
     if model is not None and model.IsA("vtkMRMLScalarVolumeDisplayNode"):
         _display_of(recorder, node).SetWindowLevel(model.GetWindow(), model.GetLevel())
@@ -70,11 +75,20 @@ def _display_of(recorder: Recorder, node: Any) -> Any:
 
 
 def add_map(
-    recorder: Recorder, image: Image, name: str, role: str, *, points: Colors, low: float, high: float, unit: str = ""
+    recorder: Recorder,
+    image: Image,
+    name: str,
+    role: str,
+    *,
+    points: Colors,
+    low: float,
+    high: float,
+    unit: str = "",
+    voxels: Any = None,
 ) -> Any:
     """Scalar volume node shown in colors between `low` and `high`; its legend bears the name and unit."""
     node = recorder.add("vtkMRMLScalarVolumeNode", name, role, display=False)
-    set_image(node, image)
+    set_image(node, image, voxels)
     scale = high if points is SEQUENTIAL else 1.0
     colors = add_colors(recorder, f"{name} colors", points, scale)
     display = _display_of(recorder, node)
@@ -109,7 +123,7 @@ def add_label_volume(recorder: Recorder, labels: LabelMap, name: str, role: str)
 
 def add_transform(
     recorder: Recorder,
-    transform: Transform,
+    transform: Transform | Any,
     name: str,
     role: str,
     *,
@@ -117,11 +131,17 @@ def add_transform(
     fixed: Any = None,
     moving: Any = None,
 ) -> Any:
-    """Transform node, from parent, that knows which volumes it joins; displacement in Slicer's usual colors."""
+    """Transform node, from parent, that knows which volumes it joins; displacement in Slicer's usual colors.
+
+    `transform`: of the library, or what `grid_transform` made of one before.
+    """
     linear = isinstance(transform, AffineTransform)
     kind = "vtkMRMLLinearTransformNode" if linear else "vtkMRMLGridTransformNode"
     node = recorder.add(kind, name, role, display=False)
-    set_transform(node, transform, grid)
+    if hasattr(transform, "GetDisplacementGrid"):
+        node.SetAndObserveTransformFromParent(transform)
+    else:
+        set_transform(node, transform, grid)
     set_reference(node, FIXED, fixed)
     set_reference(node, MOVING, moving)
     node.CreateDefaultDisplayNodes()

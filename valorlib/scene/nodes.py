@@ -5,7 +5,7 @@ All functions get the scene (or nodes of it) passed in, run on the main thread, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -69,27 +69,43 @@ class Recorder:
         return node
 
 
+Steps = Generator[None, None, ResultNodes]
+"""Writes nodes a few at a time: events may happen after each step, and closing it takes back what was made."""
+
+
+def finish(steps: Steps) -> ResultNodes:
+    """Take all steps at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
 @contextmanager
-def recording(scene: Any, name: str, more: ResultNodes | None = None) -> Iterator[Recorder]:
-    """Make the nodes of a run inside one batch; when something is raised, all of them go again.
+def recording(scene: Any, name: str, more: ResultNodes | None = None, *, batch: bool = True) -> Iterator[Recorder]:
+    """Make the nodes of a run; when something is raised, all of them go again.
 
     Args:
         scene: the MRML scene.
         name: name of the run; numbered when the scene has a run of that name.
         more: results that the new nodes are added to.
+        batch: faces hear of the new nodes at the end; off for nodes that are written in steps.
     """
     if more is None:
         recorder = Recorder(scene, _free_run(scene, name), layers_of(scene))
     else:
         recorder = Recorder(scene, more.run, more.before)
-    scene.StartState(BATCH)
+    if batch:
+        scene.StartState(BATCH)
     try:
         yield recorder
     except BaseException:
         remove(scene, recorder.results)
         raise
     finally:
-        scene.EndState(BATCH)
+        if batch:
+            scene.EndState(BATCH)
 
 
 def joined(first: ResultNodes, second: ResultNodes) -> ResultNodes:
@@ -125,7 +141,10 @@ def remove(scene: Any, results: ResultNodes) -> None:
                 composite.SetLabelVolumeID(label or None)
                 composite.SetForegroundOpacity(opacity)
         for node_id in reversed(results.ids):
-            _remove_node(scene, node_id)
+            node = scene.GetNodeByID(node_id)
+            # The scene may have been closed and another one loaded since.
+            if node is not None and node.GetAttribute(RUN) == results.run:
+                _remove_node(scene, node_id)
     finally:
         scene.EndState(BATCH)
 

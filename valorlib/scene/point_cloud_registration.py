@@ -1,6 +1,7 @@
 """PointCloudRegistration on nodes: read the inputs, write the result. In between, core types alone, in any worker.
 
-    organs = read_inputs(scene, fixed_nodes, moving_nodes, spacing_mm=4)   # main thread
+    read = read_later(fixed_nodes, moving_nodes, spacing_mm=4)             # main thread
+    organs = read()                                                        # worker
     result = load("mo_bcpd").run(organs.pair, options, run)                # worker
     outcome = measure(organs, result)                                      # worker
     nodes = write_result(scene, outcome)                                   # main thread
@@ -11,7 +12,7 @@ carries it along), "organs" (table), "model:<organ>" (moved surface with point a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from valorlib.convert.mrml import Triangles
 from valorlib.convert.segment_files import color_of
 from valorlib.core.errors import InputError
 from valorlib.scene.display import SEQUENTIAL, add_colors, add_legend, add_transform
-from valorlib.scene.nodes import Recorder, ResultNodes, recording
+from valorlib.scene.nodes import Recorder, ResultNodes, Steps, finish, recording
+from valorlib.scene.organ_names import matched
 from valorlib.scene.point_cloud_run import Organs, PointOutcome, clouds_of, measure
 
 __all__ = [
@@ -30,7 +32,9 @@ __all__ = [
     "color_models",
     "measure",
     "organs_of",
+    "organs_of_both",
     "read_inputs",
+    "read_later",
     "surfaces_of",
     "write_result",
 ]
@@ -47,26 +51,43 @@ def organs_of(nodes: Sequence[Any]) -> list[str]:
     return names
 
 
+def organs_of_both(fixed: Sequence[Any], moving: Sequence[Any]) -> list[str]:
+    """Names of the organs that both sides have; see `organ_names.matched`."""
+    return list(matched(organs_of(fixed), organs_of(moving)))
+
+
 def surfaces_of(nodes: Sequence[Any]) -> dict[str, Triangles]:
     """Organ to surface of segmentation and model nodes, world coordinates; empty segments are left out.
 
     Raises:
         InputError: no node, a node of another kind, or two organs of one name.
     """
-    out: dict[str, Triangles] = {}
+    return _surfaces_later(nodes)()
+
+
+def _surfaces_later(nodes: Sequence[Any]) -> Callable[[], dict[str, Triangles]]:
+    """Reads the nodes now; the surfaces are made in the call, in any thread."""
     if not nodes:
         raise InputError("organs: expected a segmentation or models, got none; choose one")
+    makers: list[Callable[[], dict[str, Triangles]]] = []
     for node in nodes:
         if node is not None and node.IsA("vtkMRMLSegmentationNode"):
-            found = mrml.surfaces_from_segmentation(node)
+            makers.append(mrml.surfaces_later(node))
         else:
             mrml.require(node, "vtkMRMLModelNode", "a segmentation or a model")
             found = {mrml.name_of(node): mrml.triangles_from_node(node)}
-        for name, surface in found.items():
-            if name in out:
-                raise InputError(f"{name}: expected each organ once, got it twice; rename one of them")
-            out[name] = surface
-    return out
+            makers.append(lambda found=found: found)  # type: ignore[misc]
+
+    def make() -> dict[str, Triangles]:
+        out: dict[str, Triangles] = {}
+        for maker in makers:
+            for name, surface in maker().items():
+                if name in out:
+                    raise InputError(f"{name}: expected each organ once, got it twice; rename one of them")
+                out[name] = surface
+        return out
+
+    return make
 
 
 def read_inputs(
@@ -80,6 +101,8 @@ def read_inputs(
 ) -> Organs:
     """Surfaces and point clouds of segmentation and model nodes, world coordinates; organs are matched by name.
 
+    Names need not be equal to the letter: see `organ_names.matched`.
+
     Args:
         scene: the MRML scene.
         fixed: segmentation and model nodes.
@@ -91,8 +114,32 @@ def read_inputs(
     Raises:
         InputError: an organ that only one side has (when asked for), an empty organ, a node of another kind.
     """
+    return read_later(fixed, moving, organs=organs, spacing_mm=spacing_mm, seed=seed)()
+
+
+def read_later(
+    fixed: Sequence[Any],
+    moving: Sequence[Any],
+    *,
+    organs: Sequence[str] | None = None,
+    spacing_mm: float = 4.0,
+    seed: int = 0,
+) -> Callable[[], Organs]:
+    """As `read_inputs`: the nodes are read now, surfaces and clouds are made in the call, in any thread."""
+    makers = _surfaces_later(fixed), _surfaces_later(moving)
     wanted = tuple(organs) if organs is not None else None
-    return clouds_of(surfaces_of(fixed), surfaces_of(moving), organs=wanted, spacing_mm=spacing_mm, seed=seed)
+
+    def make() -> Organs:
+        sides = [maker() for maker in makers]
+        names = matched(*(list(side) for side in sides))
+        for number, side in enumerate(sides):
+            # Under the common name; what the other side lacks stays, to be told of when it is asked for.
+            known = {own[number]: name for name, own in names.items()}
+            found = {known.get(name, name): surface for name, surface in side.items()}
+            sides[number] = {**{name: found[name] for name in names}, **found}
+        return clouds_of(*sides, organs=wanted, spacing_mm=spacing_mm, seed=seed)
+
+    return make
 
 
 def write_result(
@@ -114,8 +161,24 @@ def write_result(
         color_by: see `color_models`.
         name: of the run.
     """
-    with recording(scene, name) as recorder:
+    steps = write_steps(scene, outcome, fixed=fixed, moving=moving, color_by=color_by, name=name, batch=True)
+    return finish(steps)
+
+
+def write_steps(
+    scene: Any,
+    outcome: PointOutcome,
+    *,
+    fixed: Any = None,
+    moving: Any = None,
+    color_by: str = "sigma_mm",
+    name: str = "Points",
+    batch: bool = False,
+) -> Steps:
+    """As `write_result`, a few nodes at a time."""
+    with recording(scene, name, batch=batch) as recorder:
         add_transform(recorder, outcome.transform, f"{name} transform", "transform", fixed=fixed, moving=moving)
+        yield
         for number, surface in outcome.surfaces.items():
             organ = outcome.names[number]
             model = recorder.add("vtkMRMLModelNode", f"{organ} moved", f"model:{organ}", display=False)
@@ -128,9 +191,11 @@ def write_result(
             model.SetAttribute("VALOR.organ", str(number))
             model.GetDisplayNode().SetColor(*color_of(number - 1))
             model.GetDisplayNode().SetVisibility2D(True)
+            yield
         for kind in COLORINGS[:2]:
             _colors(recorder, outcome, kind, name)
         _write_table(recorder, outcome, name)
+        yield
         color_models(scene, recorder.results, color_by)
     return recorder.results
 

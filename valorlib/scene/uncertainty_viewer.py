@@ -12,6 +12,7 @@ Roles of the result: "sigma", "rank", "jacobian", "log_jacobian", "folds" (marku
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from valorlib.core.images import Dose, Image, LabelMap
 from valorlib.metrics.dvh import DvhBand
 from valorlib.metrics.qa import Tolerances
 from valorlib.scene.display import DIVERGING, DIVERGING_LOG, SEQUENTIAL, add_map
-from valorlib.scene.nodes import Recorder, ResultNodes, recording, set_reference, show
+from valorlib.scene.nodes import Recorder, ResultNodes, Steps, finish, recording, set_reference, show
 from valorlib.scene.uncertainty_checks import check_rows
 from valorlib.scene.uncertainty_run import ViewerInputs, ViewerOutcome
 from valorlib.scene.uncertainty_run import compute as run
@@ -70,7 +71,7 @@ def read_inputs(
         fixed_image,
         _without(moving, transform, mrml.image_from_node) if moving is not None else None,
         _without(dose, transform, mrml.dose_from_node) if dose is not None else None,
-        read_structures(structures, grid) if structures is not None else {},
+        read_structures(structures) if structures is not None else {},
         read_landmarks(fixed_landmarks, moving_landmarks),
     )
 
@@ -126,38 +127,58 @@ def write_result(
         name: of the run.
         tolerances: limits of the checks.
     """
-    with recording(scene, name) as recorder:
-        shown = _write_maps(recorder, outcome, name)
-        _write_doses(recorder, outcome, name)
+    return finish(write_steps(scene, inputs, outcome, fixed=fixed, name=name, tolerances=tolerances, batch=True))
+
+
+def write_steps(
+    scene: Any,
+    inputs: ViewerInputs,
+    outcome: ViewerOutcome,
+    *,
+    fixed: Any = None,
+    name: str = "Uncertainty",
+    tolerances: Tolerances | None = None,
+    batch: bool = False,
+) -> Steps:
+    """As `write_result`, a few nodes at a time."""
+    with recording(scene, name, batch=batch) as recorder:
+        shown = yield from _map_steps(recorder, outcome, name)
+        yield from _dose_steps(recorder, outcome, name)
         if outcome.bands:
-            _write_dvh(recorder, outcome.bands, name)
+            yield from _dvh_steps(recorder, outcome.bands, name)
             _write_dvh_metrics(recorder, outcome, name)
+            yield
         _write_landmarks(recorder, inputs, outcome, name)
+        yield
         table = recorder.add("vtkMRMLTableNode", f"{name} numbers", "metrics")
         mrml.set_table(table, _numbers(outcome))
         mrml.set_table(recorder.add("vtkMRMLTableNode", f"{name} checks", "checks"), check_rows(outcome, tolerances))
         write_folds(recorder, outcome.folds.as_dict(), name)
+        yield
         show(scene, fixed, shown, opacity=0.5)
     return recorder.results
 
 
-def _write_maps(recorder: Recorder, outcome: ViewerOutcome, name: str) -> Any:
+def _map_steps(recorder: Recorder, outcome: ViewerOutcome, name: str) -> Generator[None, None, Any]:
     jacobian = add_map(
         recorder, outcome.jacobian, f"{name} volume change", "jacobian", points=DIVERGING, low=0.0, high=2.0
     )
+    yield
     log = outcome.log_jacobian
     add_map(recorder, log, f"{name} log volume change", "log_jacobian", points=DIVERGING_LOG, low=-1.0, high=1.0)
+    yield
     found = outcome.uncertainty
     if found is None:
         return jacobian
     add_map(recorder, found.rank, f"{name} rank", "rank", points=SEQUENTIAL, low=0.0, high=100.0, unit="%")
+    yield
     high = max(float(np.percentile(found.sigma.array, 99)), 1e-3)
     # Without a known scale the map ranks places; it must not be read as millimeters.
     unit = "mm" if found.in_mm else "relative"
     return add_map(recorder, found.sigma, f"{name} sigma", "sigma", points=SEQUENTIAL, low=0.0, high=high, unit=unit)
 
 
-def _write_doses(recorder: Recorder, outcome: ViewerOutcome, name: str) -> None:
+def _dose_steps(recorder: Recorder, outcome: ViewerOutcome, name: str) -> Iterator[None]:
     doses: dict[str, Dose | None] = {
         "dose_warped": outcome.dose_warped,
         "dose_mean": outcome.dose_mean,
@@ -170,9 +191,10 @@ def _write_doses(recorder: Recorder, outcome: ViewerOutcome, name: str) -> None:
             title = f"{name} {role.replace('_', ' ')}"
             image = Image(dose.array, dose.grid)
             add_map(recorder, image, title, role, points=SEQUENTIAL, low=0.0, high=max(top, 1e-3), unit="Gy")
+            yield
 
 
-def _write_dvh(recorder: Recorder, bands: tuple[DvhBand, ...], name: str) -> None:
+def _dvh_steps(recorder: Recorder, bands: tuple[DvhBand, ...], name: str) -> Iterator[None]:
     """One table for all curves, a series a line, a chart for all."""
     table = recorder.add("vtkMRMLTableNode", f"{name} DVH", "dvh")
     columns: dict[str, Any] = {"Volume (%)": bands[0].volume_pct}
@@ -200,6 +222,7 @@ def _write_dvh(recorder: Recorder, bands: tuple[DvhBand, ...], name: str) -> Non
             series.SetLineWidth(3.0 if solid else 1.5)
             series.SetColor(*color_of(number))
             chart.AddAndObservePlotSeriesNodeID(series.GetID())
+        yield
 
 
 def _write_dvh_metrics(recorder: Recorder, outcome: ViewerOutcome, name: str) -> None:

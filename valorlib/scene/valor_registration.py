@@ -13,8 +13,8 @@ Roles of the result: "transform" (grid transform, from parent, fixed to moving),
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -35,7 +35,7 @@ from valorlib.ops.transforms import to_displacement
 from valorlib.scene.comparison import add_checkerboard as add_checkerboard
 from valorlib.scene.comparison import add_difference as add_difference
 from valorlib.scene.display import DIVERGING, SEQUENTIAL, add_map, add_transform, add_volume, look_at
-from valorlib.scene.nodes import Recorder, ResultNodes, recording, set_reference, show
+from valorlib.scene.nodes import Recorder, ResultNodes, Steps, finish, recording, set_reference, show
 from valorlib.scene.tables import metric_rows, tumor_rows
 
 TUMOR = "VALOR.tumor"
@@ -49,7 +49,7 @@ class Outcome:
     """A result with all that is shown of it, computed.
 
     displacement: on the fixed grid. warped: the moving image there. jacobian: its determinant. summary: all numbers, as
-    `metrics.summary.summarize` gives them.
+    `metrics.summary.summarize` gives them. ready: role to what goes into its node, made by `prepared`.
     """
 
     result: Result
@@ -57,6 +57,7 @@ class Outcome:
     warped: Image
     jacobian: Image
     summary: Mapping[str, Any] = field(default_factory=dict)
+    ready: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_inputs(
@@ -193,6 +194,16 @@ def measure(pair: ImagePair, result: Result) -> Outcome:
     return Outcome(result, field_, warped, jacobian, summarize(pair, result, warped=warped, jacobian=jacobian))
 
 
+def prepared(outcome: Outcome) -> Outcome:
+    """With the voxels of its nodes already copied for VTK, so that writing them takes no time on the main thread."""
+    ready = {
+        "warped": mrml.image_of_array(outcome.warped.array),
+        "jacobian": mrml.image_of_array(outcome.jacobian.array),
+        "transform": mrml.grid_transform(outcome.displacement),
+    }
+    return replace(outcome, ready=ready)
+
+
 def write_preview(scene: Any, volume: Any, labels: LabelMap, segmentation: Any = None) -> Any:
     """Show tumors found so far as a segmentation over `volume`; returns the segmentation node, made when None."""
     node = segmentation
@@ -211,32 +222,47 @@ def write_result(
     """Write all nodes of a registration and show it: warped volume over the fixed one at half opacity."""
     if isinstance(outcome, Result):
         outcome = measure(pair, outcome)
+    return finish(write_steps(scene, outcome, fixed, moving, name=name, batch=True))
+
+
+def write_steps(
+    scene: Any, outcome: Outcome, fixed: Any, moving: Any, *, name: str = "VALOR", batch: bool = False
+) -> Steps:
+    """As `write_result`, a few nodes at a time."""
     title = f"{name} {mrml.name_of(moving)} on {mrml.name_of(fixed)}"
-    with recording(scene, name) as recorder:
-        warped = add_volume(recorder, outcome.warped, f"{title} warped", "warped", like=moving)
-        transform = add_transform(
-            recorder, outcome.displacement, f"{title} transform", "transform", fixed=fixed, moving=moving
+    with recording(scene, name, batch=batch) as recorder:
+        ready = outcome.ready
+        warped = add_volume(
+            recorder, outcome.warped, f"{title} warped", "warped", like=moving, voxels=ready.get("warped")
         )
+        yield
+        field_ = ready.get("transform", outcome.displacement)
+        transform = add_transform(recorder, field_, f"{title} transform", "transform", fixed=fixed, moving=moving)
         set_reference(warped, "VALOR.transform", transform)
-        _write_maps(recorder, outcome, title)
-        _write_tumors(recorder, outcome.result, title, {"fixed": fixed, "moving": moving})
+        yield
+        yield from _map_steps(recorder, outcome, title)
+        yield from _tumor_steps(recorder, outcome.result, title, {"fixed": fixed, "moving": moving})
         _write_tables(recorder, outcome, title)
         write_folds(recorder, outcome.summary.get("folds", {}), title)
+        yield
         show(scene, fixed, warped, opacity=0.5)
     return recorder.results
 
 
-def _write_maps(recorder: Recorder, outcome: Outcome, title: str) -> None:
-    add_map(recorder, outcome.jacobian, f"{title} volume change", "jacobian", points=DIVERGING, low=0.0, high=2.0)
+def _map_steps(recorder: Recorder, outcome: Outcome, title: str) -> Iterator[None]:
+    name, voxels = f"{title} volume change", outcome.ready.get("jacobian")
+    add_map(recorder, outcome.jacobian, name, "jacobian", points=DIVERGING, low=0.0, high=2.0, voxels=voxels)
+    yield
     sigma = outcome.result.uncertainty
     if sigma is not None:
         high = max(float(np.percentile(sigma.array, 99)), 1e-3)
         add_map(
             recorder, sigma, f"{title} uncertainty", "sigma", points=SEQUENTIAL, low=0.0, high=high, unit="1 sigma, mm"
         )
+        yield
 
 
-def _write_tumors(recorder: Recorder, result: Result, title: str, volumes: Mapping[str, Any]) -> None:
+def _tumor_steps(recorder: Recorder, result: Result, title: str, volumes: Mapping[str, Any]) -> Iterator[None]:
     """One segmentation an image, one segment a tumor; the carried one as outlines."""
     for role, labels, volume in (
         ("fixed_seg", result.fixed_seg, volumes["fixed"]),
@@ -252,6 +278,7 @@ def _write_tumors(recorder: Recorder, result: Result, title: str, volumes: Mappi
         set_reference(node, "VALOR.image", volume)
         # The moving one lies in the space of the moving image and would mislead over the fixed one.
         look_at(node, filled=role == "fixed_seg", shown=role != "moving_seg")
+        yield
 
 
 def _write_tables(recorder: Recorder, outcome: Outcome, title: str) -> None:
