@@ -21,7 +21,7 @@ from valorlib.core.options import Options, option
 from valorlib.core.run import Run, part
 from valorlib.core.transforms import DisplacementField, Transform
 from valorlib.metrics.calibration import Calibration, Scale, calibrate, ranks, right_scale, shipped_scale
-from valorlib.ops.error_maps import correlation_length, disagreement, squared_length
+from valorlib.ops.error_maps import correlation_length, squared_length
 from valorlib.ops.known_truth import denoised, known_pair, noise_level, random_field
 from valorlib.ops.posterior import PosteriorSettings, posterior_sigma
 from valorlib.solve.error_estimates import (
@@ -32,10 +32,12 @@ from valorlib.solve.error_estimates import (
     ensemble,
     full_estimate,
     own_register,
+    quick_estimate,
     working_pair,
 )
 
 PAPER_NOTE = "Paper mode is a map of the inverse image gradient; it does not know how well this registration did."
+BOUND_NOTE = "The second registration fits these images worse than the given one: read sigma as an upper bound."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,10 +119,7 @@ def estimate(
     scale, calibration, warnings = _scale(work, options, run, register, share)
     warnings += (PAPER_NOTE,) if options.mode == "paper" else ()
     upper = bool(found and found.upper_bound)
-    if upper:
-        warnings += (
-            "The second registration fits these images worse than the given one: read sigma as an upper bound.",
-        )
+    warnings += (BOUND_NOTE,) if upper else ()
     sigma_c = options.sigma_c_mm
     if options.fit_sigma_c and found is not None:
         sigma_c = float(np.clip(correlation_length(found.difference, work.grid, work.inside) or sigma_c, 8.0, 30.0))
@@ -169,13 +168,14 @@ def _raw(
             work.fixed, work.moving, work.field, settings, seed=run.seed, progress=run.progress
         ), None
     full = options.mode == "own" and options.quality == "full"
-    fields = ensemble(work, register, 4, part(run.progress, 0.0, 0.3 if full else 1.0))
+    share = 1.0 if options.mode == "anchor" else 0.3 if full else 0.8
+    fields = ensemble(work, register, 4, part(run.progress, 0.0, share))
     if options.mode == "anchor":
         found = anchored(work, fields)
         return found.sigma, found
     if not full:
-        return disagreement(fields), None
-    progress = part(run.progress, 0.3, 1.0)
+        return quick_estimate(work, fields, register, part(run.progress, share, 1.0)), None
+    progress = part(run.progress, share, 1.0)
     return full_estimate(work, fields, register, repeats=options.repeats, seed=run.seed, progress=progress), None
 
 

@@ -117,13 +117,13 @@ class Anchored:
     likeness: tuple[float, float]
 
 
-def anchored(pair: WorkingPair, fields: tuple[DisplacementField, ...], *, own_factor: float = 1.25) -> Anchored:
+def anchored(pair: WorkingPair, fields: tuple[DisplacementField, ...], *, own_factor: float = 1.0) -> Anchored:
     """sigma^2 = smooth(|u - u_own|^2) + sigma_own^2: the difference to an independent registration, plus its own doubt.
 
     Args:
         pair: images and the field judged.
         fields: of our own registration, the usual setting first.
-        own_factor: how much larger the error of an ensemble is than its spread.
+        own_factor: weight of the spread of our own registrations.
     """
     difference = pair.field.array - fields[0].array
     own = own_factor * disagreement(fields, smooth_mm=4.0)
@@ -197,6 +197,22 @@ def consistency(
     return tuple(found)
 
 
+def there_and_back(pair: WorkingPair, field: DisplacementField, register: Register, progress: Progress) -> F32:
+    """How far a point lands from where it began after the field and the registration in the other direction."""
+    aligned = resample_image(pair.moving, pair.grid, pair.start)
+    back = _without_start(pair, register)(aligned, pair.fixed, 0, progress)
+    undo = AffineTransform(np.asarray(np.linalg.inv(pair.start.matrix), dtype=np.float64))
+    return np.asarray(to_displacement(Chain((field, undo, back)), pair.grid).array, dtype=np.float32)
+
+
+def quick_estimate(
+    pair: WorkingPair, fields: tuple[DisplacementField, ...], register: Register, progress: Progress
+) -> F32:
+    """Geometric mean of the spread of several settings and of the way there and back, mm."""
+    loop = there_and_back(pair, fields[0], register, progress)
+    return geometric_mean([disagreement(fields), root_mean_square([loop], pair.grid, smooth_mm=8.0)])
+
+
 def _covering(pair: WorkingPair) -> Grid:
     """The moving image's own box at the working resolution."""
     return pair.moving.grid.resampled(
@@ -213,11 +229,12 @@ def full_estimate(
     seed: int,
     progress: Progress,
 ) -> F32:
-    """Geometric mean of bootstrap regressor, re-registration consistency and ensemble, mm."""
+    """Geometric mean of bootstrap regressor, re-registration consistency, ensemble, and there and back, mm."""
     spread = disagreement(fields)
     half = max(1, repeats - 1)
-    made = bootstrap(pair, fields[0], register, repeats, seed, part(progress, 0.0, 0.55))
-    moved = consistency(pair, fields[0], register, half, seed, part(progress, 0.55, 0.95))
+    made = bootstrap(pair, fields[0], register, repeats, seed, part(progress, 0.0, 0.5))
+    moved = consistency(pair, fields[0], register, half, seed, part(progress, 0.5, 0.87))
+    loop = there_and_back(pair, fields[0], register, part(progress, 0.87, 0.95))
     progress(0.96, "Fitting the error regressor")
     features, sizes = [], []
     for base, field, error in zip(made.bases, made.fields, made.errors, strict=True):
@@ -225,7 +242,8 @@ def full_estimate(
         sizes.append(np.linalg.norm(error[pair.inside], axis=-1).astype(np.float32))
     regressor = ErrorRegressor(np.concatenate(features), np.concatenate(sizes), seed=seed)
     predicted = regressor.sigma(local_features(pair.fixed, fields[0]))
-    return geometric_mean([predicted, root_mean_square(moved, pair.grid), spread])
+    around = root_mean_square([loop], pair.grid, smooth_mm=8.0)
+    return geometric_mean([predicted, root_mean_square(moved, pair.grid), spread, around])
 
 
 def mapped_error(first: Transform, second: Transform, points: NDArray[np.float64]) -> NDArray[np.float64]:
