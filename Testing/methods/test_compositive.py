@@ -140,6 +140,30 @@ def test_a_masked_out_change_does_not_pull():
     assert errors_mm(result).mean() < errors_mm(clean).mean() + 0.3
 
 
+def test_from_both_sides_swapping_the_images_gives_the_inverse():
+    pair = case().pair
+    options = dataclasses.replace(QUICK, symmetric=True, least_volume=0.3)
+    there = register(pair, options, Run())
+    back = register(ImagePair(pair.moving, pair.fixed), options, Run())
+    assert errors_mm(there).mean() < 1.2
+    points = case().landmarks.fixed.points
+    error = np.linalg.norm(map_points(back.displacement, map_points(there.displacement, points)) - points, axis=1)
+    one_way = register(ImagePair(pair.moving, pair.fixed), dataclasses.replace(options, symmetric=False), Run())
+    plain = register(pair, dataclasses.replace(options, symmetric=False), Run())
+    there_and_back = map_points(one_way.displacement, map_points(plain.displacement, points))
+    assert error.mean() < 0.15
+    assert error.mean() < 0.5 * np.linalg.norm(there_and_back - points, axis=1).mean()
+
+
+def test_gray_values_are_compared_on_one_scale_whatever_the_background():
+    """Skull-stripped images: what a mask of the fixed one leaves out shall not shift the moving one's gray values."""
+    pair = case().pair
+    inside = np.linalg.norm(pair.fixed.grid.points() - pair.fixed.grid.center, axis=-1) < 45
+    cut = Image(np.where(inside, pair.fixed.array + 50, 0).astype(np.float32), pair.fixed.grid)
+    found = register(ImagePair(cut, cut), dataclasses.replace(QUICK, similarity="ssd", look="bright"), Run())
+    assert np.abs(found.displacement.array).max() < 0.05
+
+
 def test_each_tuple_needs_one_number_a_level():
     with pytest.raises(InputError, match="one number per level"):
         CompositiveOptions(levels_mm=(2.0,))

@@ -81,6 +81,19 @@ def test_histogram_matching_changes_the_first_image_and_keeps_its_order():
     assert (np.diff(matched.array.ravel()[order]) >= 0).all()
 
 
+def test_matching_the_foreground_does_not_see_how_much_background_there_is():
+    rng = np.random.default_rng(3)
+    grid = Grid((40, 40, 10))
+    tissue = rng.uniform(50, 100, grid.shape)
+    small, large = tissue.copy(), 2 * tissue
+    small[:, :30] = large[:, :10] = 0
+    matched = match_histogram(Image(small, grid), Image(large, grid), foreground=True).array
+    np.testing.assert_allclose(matched[:, 30:], 2 * tissue[:, 30:], rtol=0.03)
+    assert not matched[:, :30].any()
+    whole = match_histogram(Image(small, grid), Image(large, grid)).array
+    assert np.abs(whole[:, 30:] / (2 * tissue[:, 30:]) - 1).max() > 0.2
+
+
 def test_equalize_raises_local_contrast_slice_by_slice():
     rng = np.random.default_rng(2)
     ramp = np.linspace(0.1, 1.0, 64) * np.ones((2, 64, 1))

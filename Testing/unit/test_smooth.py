@@ -5,7 +5,16 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter1d
 
-from valorlib.ops.smooth import along_axes, damp_divergence, difference, gaussian, resize_matrices, transposed
+from valorlib.ops.smooth import (
+    along_axes,
+    damp_divergence,
+    difference,
+    gaussian,
+    keep_volume,
+    resize_matrices,
+    transposed,
+    volume_factor,
+)
 from valorlib.ops.warp import resize
 
 
@@ -56,3 +65,22 @@ def test_damping_takes_divergence_and_leaves_rotation():
     left = damped - curl
     assert left.square().sum() < 0.6 * source.square().sum()
     assert (damp_divergence(curl, (0.25, 0.25, 0.25), 0.5) - curl).abs().max() < 0.01 * curl.abs().max()
+
+
+def test_volume_factor_of_a_linear_field_is_its_determinant():
+    k, j, i = torch.meshgrid(*(torch.arange(6.0),) * 3, indexing="ij")
+    u = torch.stack([0.5 * k + 0.2 * j, -0.1 * k + 0.3 * i, 0.4 * j])
+    expected = torch.linalg.det(torch.tensor([[1.5, 0.2, 0.0], [-0.1, 1.0, 0.3], [0.0, 0.4, 1.0]]))
+    assert volume_factor(u, (1.0, 1.0, 1.0)).allclose(expected)
+    assert volume_factor(2 * u, (2.0, 2.0, 2.0)).allclose(expected)
+
+
+def test_a_fold_is_smoothed_away_and_the_far_field_stays():
+    u = torch.zeros(3, 20, 20, 20)
+    u[0, 10, 10, 10], u[0, 2:5] = 4.0, 0.2
+    spacing = (1.0, 1.0, 1.0)
+    assert volume_factor(u, spacing).min() < 0
+    eased = keep_volume(u, spacing, 0.2, rounds=50)
+    assert volume_factor(eased, spacing).min() >= 0.2
+    assert torch.equal(eased[:, :4], u[:, :4])
+    assert keep_volume(u, spacing, 0.0) is u

@@ -26,6 +26,7 @@ from valorlib.solve.frame import Frame, joined
 from valorlib.solve.linear import affine_start
 from valorlib.solve.outcome import estimate_memory_gb, one_thread, outcome_of
 from valorlib.solve.schedule import Level
+from valorlib.solve.symmetric import deform_symmetric
 
 
 def register(pair: ImagePair, options: CompositiveOptions, run: Run) -> Result:
@@ -41,24 +42,28 @@ def register(pair: ImagePair, options: CompositiveOptions, run: Run) -> Result:
     with one_thread():
         start = _start(pair, options, run)
         overlap = check_overlap(pair.fixed, pair.moving, start)
+        ready = time.process_time()
         levels = options.schedule(pair.fixed.grid)
         memory_gb = estimate_memory_gb(pair.fixed.grid, pair.moving.grid, levels)
         run.progress(0.1, f"Registering; about {memory_gb:.1f} GB of memory")
         fixed, moving = (clipped(image, options.clip) for image in (pair.fixed, pair.moving))
         if "ssd" in options.similarity:
-            moving = match_histogram(moving, fixed)
+            moving = match_histogram(moving, fixed, foreground=options.look == "bright")
         if options.sliding:
             displacement, losses = _sliding(pair, fixed, moving, start, levels, options, run)
         else:
             look = _looks(pair, fixed, moving, options)
             found = _region(pair, fixed, moving, start, levels, options, run, look, part(run.progress, 0.1, 0.9))
             displacement, losses = found.frame.displacement(found.u_mm, pair.fixed.grid), found.losses
+        moved = time.process_time()
         run.progress(0.9, "Inverse")
         ways = outcome_of(displacement, pair.moving.grid)
     run.progress(1.0, "Done")
     record = {"method": "compositive", "options": as_dict(options), "memory_estimate_gb": round(memory_gb, 2)}
     record |= {"overlap_at_start": round(overlap, 3), "similarity": round(-losses[-1], 4), **ways.numbers()}
-    record["cpu_seconds"] = {"whole": round(time.process_time() - begin, 3)}
+    end = time.process_time()
+    seconds = {"start": ready - begin, "motion": moved - ready, "inverse": end - moved, "whole": end - begin}
+    record["cpu_seconds"] = {name: round(value, 3) for name, value in seconds.items()}
     return Result(
         ways.displacement,
         inverse=ways.inverse,
@@ -114,6 +119,12 @@ def _looks(
     return first, second
 
 
+def _both_sides(
+    look: tuple[LabelMap | None, LabelMap | None], moving: Image, options: CompositiveOptions
+) -> tuple[LabelMap | None, LabelMap | None]:
+    return look[0], both(_look(moving, options), look[1])
+
+
 def _region(
     pair: ImagePair,
     fixed: Image,
@@ -137,6 +148,14 @@ def _region(
         moving_mask=look[1],
     )
     marks = pair.landmarks if options.landmark_weight > 0 else None
+
+    if options.symmetric:
+        # What is dark in one image may be bright in the other: with black surroundings, both count everywhere.
+        masks = (pair.fixed_mask, pair.moving_mask) if options.look == "bright" else _both_sides(look, moving, options)
+        matching = dataclasses.replace(matching, fixed_mask=masks[0], moving_mask=masks[1])
+        return deform_symmetric(
+            fixed, moving, frame, levels, matching, device=run.device, progress=progress, soften=options.soften
+        )
 
     def show(u_mm: torch.Tensor, frame: Frame) -> None:
         if run.preview is not None:

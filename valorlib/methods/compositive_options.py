@@ -31,6 +31,9 @@ class CompositiveOptions(Options):
     volume_mm: tuple[float, ...] = option(
         (0.0, 0.0, 0.0), "Smoothing of volume change alone", low=0.0, high=40.0, unit="mm"
     )
+    least_volume: float = option(
+        0.1, "Smallest volume factor: where motion shrinks tissue more, it is smoothed", low=0.0, high=0.9
+    )
     step_mm: tuple[float, ...] = option((1.0, 0.5, 0.5), "Longest step", low=0.01, high=20.0, unit="mm")
     window_mm: tuple[float, ...] = option((8.0, 4.0, 3.0), "Reach of a window", low=0.5, high=80.0, unit="mm")
     lattice: bool = option(True, "Windows at each second voxel of the finest level: faster", advanced=True)
@@ -51,6 +54,9 @@ class CompositiveOptions(Options):
         unit="mm",
     )
     both_edges: bool = option(False, "Edges of both images pull (same contrast only)", advanced=True)
+    symmetric: bool = option(
+        False, "Both images move half the way: swapping them gives the inverse; twice the time; no landmarks"
+    )
     landmark_weight: float = option(0.5, "How strongly landmarks pull, where given", low=0.0, high=1.0)
 
     def __post_init__(self) -> None:
@@ -70,6 +76,7 @@ class CompositiveOptions(Options):
                 gradient_mm=force,
                 total_mm=smooth,
                 volume_mm=volume,
+                least_volume=self.least_volume,
                 step_mm=step,
                 window_mm=window,
                 stride=2 if self.lattice and n == len(self.levels_mm) - 1 and n > 0 else 1,
@@ -90,8 +97,8 @@ BRAIN = CompositiveOptions(
     look="bright",
     force_mm=(2.0, 1.0, 1.0),
     smooth_mm=(3.0, 1.2, 0.9),
-    volume_mm=(0.5, 0.5, 0.5),
-    soften=1.0,
+    volume_mm=(0.7, 0.7, 0.7),
+    soften=0.5,
 )
 BREAST = CompositiveOptions(
     levels_mm=(4.0, 2.0, 1.0),

@@ -56,12 +56,27 @@ def normalize(image: Image, *, low_percentile: float = 0.0, high_percentile: flo
     return _with(image, np.clip((image.array - low) / (high - low), 0.0, 1.0))
 
 
-def match_histogram(image: Image, reference: Image) -> Image:
+def match_histogram(image: Image, reference: Image, *, foreground: bool = False) -> Image:
     """`image` with its intensities mapped, order kept, so that their histogram is that of `reference`.
 
     Direction: the first image is changed, the second never. The paper matches the 3T (moving) to the 7T (fixed) one.
+
+    Args:
+        image: the one that is changed.
+        reference: the one it shall look like.
+        foreground: match voxels above each image's lowest value alone, so that how much background there is does not
+            shift the tissues; the background takes the reference's lowest value.
     """
-    return _with(image, exposure.match_histograms(image.array, reference.array))
+    if not foreground:
+        return _with(image, exposure.match_histograms(image.array, reference.array))
+    inside, there = image.array > image.array.min(), reference.array > reference.array.min()
+    out = np.full(image.array.shape, reference.array.min(), dtype=np.float32)
+    if inside.any() and there.any():
+        # A thousand quantiles say all that a gray scale holds, in a fraction of the time of a full sort of pairs.
+        at = np.linspace(0, 1, 1001)
+        low, high = (np.quantile(values, at) for values in (image.array[inside], reference.array[there]))
+        out[inside] = np.interp(image.array[inside], low, high)
+    return _with(image, out)
 
 
 def equalize(image: Image, *, clip_limit: float = 0.01, tiles: int = 8) -> Image:

@@ -152,3 +152,35 @@ def damp_divergence(u: Tensor, spacing: Sequence[float], sigma: float) -> Tensor
         step = torch.stack([d.div_(s) for d, s in zip(difference(divergence), spacing, strict=True)])
         u = u.add(step, alpha=sigma**2 / 2 / count)
     return u
+
+
+def volume_factor(u: Tensor, spacing: Sequence[float]) -> Tensor:
+    """(K, J, I) determinant of the slope of x + u(x), for u (3, K, J, I) in the unit of `spacing`, both (k, j, i)."""
+    rows = [[d.div_(s) for d, s in zip(difference(one), spacing, strict=True)] for one in u]
+    for a in range(3):
+        rows[a][a].add_(1)
+    x, y, z = rows
+    found: Tensor = x[0] * (y[1] * z[2] - y[2] * z[1])
+    return found - x[1] * (y[0] * z[2] - y[2] * z[0]) + x[2] * (y[0] * z[1] - y[1] * z[0])
+
+
+def keep_volume(u: Tensor, spacing: Sequence[float], least: float, *, rounds: int = 1) -> Tensor:
+    """Field smoothed just where it shrinks volume to less than `least`, so that it stays free of folds.
+
+    Args:
+        u: (3, K, J, I), components (k, j, i), in the unit of `spacing`.
+        spacing: of the grid along (k, j, i).
+        least: smallest volume factor wanted; 0 or less does nothing.
+        rounds: at most so many; ends when no voxel is below.
+    """
+    if least <= 0:
+        return u
+    for _ in range(rounds):
+        low = volume_factor(u, spacing) < least
+        if not bool(low.any()):
+            break
+        # One voxel of Gaussian spread around each offender; the peak of a lone voxel's Gaussian counts as 1.
+        reach = [1.0 if n > 1 else 0.0 for n in low.shape]
+        weight = gaussian(low.to(u.dtype)[None], reach).mul_(8).clamp_(max=1.0)
+        u = u + weight * (gaussian(u, reach) - u)
+    return u

@@ -16,13 +16,22 @@ from torch import Tensor
 from valorlib.core.grid import Grid
 from valorlib.core.run import Progress
 from valorlib.ops.measures import Measure
-from valorlib.ops.smooth import along_axes, damp_divergence, difference, gaussian, resize_matrices, transposed
+from valorlib.ops.smooth import (
+    along_axes,
+    damp_divergence,
+    difference,
+    gaussian,
+    keep_volume,
+    resize_matrices,
+    transposed,
+)
 from valorlib.ops.warp import identity, sample
 from valorlib.solve.frame import Frame, sized, to_voxels
 from valorlib.solve.schedule import Level, Plateau
 
 Constraint = Callable[[Tensor, Grid], Tensor]
 MASK_EVERY = 6
+FINAL_ROUNDS = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +80,18 @@ def clamp_length(v_mm: Tensor, longest_mm: float) -> Tensor:
     return v_mm * (longest_mm / length.clamp_min(longest_mm))
 
 
-def pull_channels(channels: Tensor, u_mm: Tensor, images: LevelImages, *, padding: str = "border") -> Tensor:
-    """(C, K, J, I) channels of the wide moving image at x + u(x), u (3, K, J, I) dense on the level's grid.
+def pull_wide(
+    channels: Tensor, u_mm: Tensor, grid: Grid, margin: tuple[int, ...], *, padding: str = "border"
+) -> Tensor:
+    """(C, K, J, I) channels of a wide image at x + u(x), u (3, K, J, I) dense on the level's grid.
 
     The same as `ops.warp.sample`, with shift, scale and flip in one pass a component: half the time of a step.
     """
-    grid, shape = images.grid, channels.shape[1:]
+    shape = channels.shape[1:]
     at = torch.empty_like(u_mm)
     for axis, (n, wide, spacing) in enumerate(zip(grid.shape, shape, grid.spacing[::-1], strict=True)):
         unit = 2.0 / max(wide - 1, 1)
-        base = (torch.arange(n, dtype=u_mm.dtype, device=u_mm.device) + images.margin[axis]) * unit - 1
+        base = (torch.arange(n, dtype=u_mm.dtype, device=u_mm.device) + margin[axis]) * unit - 1
         view = [1, 1, 1]
         view[axis] = n
         # An axis of one voxel has no length: every place on it reads that voxel.
@@ -141,9 +152,9 @@ class Compositive:
             progress(step / level.iterations, f"{level.image_mm:g} mm, step {step + 1}")
             dense = along_axes(u, up)
             if images.moving_weight is not None and step % MASK_EVERY == 0:
-                seen = pull_channels(images.moving_weight[None], dense, images, padding="zeros")[0]
+                seen = pull_wide(images.moving_weight[None], dense, images.grid, images.margin, padding="zeros")[0]
                 measures = images.make_measures(images.fixed_weight * (seen > 0.99))
-            warped = pull_channels(images.moving, dense, images)
+            warped = pull_wide(images.moving, dense, images.grid, images.margin)
             value, force = image_force(warped, measures, images, down)
             self.losses.append(-value)
             if plateau.reached(-value):
@@ -153,6 +164,7 @@ class Compositive:
             u = v + sample(u[None], at + to_voxels(v, field_grid)[None])[0]
             u = gaussian(u, [level.total_mm / s for s in spacing])
             u = damp_divergence(u, spacing, level.volume_mm)
+            u = keep_volume(u, spacing, level.least_volume)
             for constrain in self.constraints:
                 u = constrain(u, field_grid)
-        return u
+        return keep_volume(u, spacing, level.least_volume, rounds=FINAL_ROUNDS)

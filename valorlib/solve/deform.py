@@ -126,8 +126,8 @@ def level_images(
         still_channels, channels = list(_descriptors(still)), list(_descriptors(moved))
     else:
         # One gray scale for both, where gray values themselves are compared: masks of different reach would shift it.
-        scale = _scale("fixed", still, weight)
-        other = scale if matching.ssd_weight else _scale("moving", moved, seen)
+        scale = gray_scale("fixed", still, weight)
+        other = scale if matching.ssd_weight else gray_scale("moving", moved, seen)
         still_channels, channels = [(still - scale[0]) / scale[1]], [(moved - other[0]) / other[1]]
     meet = matching.fixed_tumors is not None and matching.moving_tumors is not None
     if matching.fixed_tumors is not None and matching.moving_tumors is not None:
@@ -144,7 +144,7 @@ def level_images(
             elif matching.mind:
                 found.append(SquaredDifference(channel, weights))
             else:
-                found.append(_of_gray(channel, weights, windows, matching))
+                found.append(gray_measure(channel, weights, windows, matching))
         return found
 
     edges = torch.stack(still_channels) if matching.both_edges else None
@@ -152,7 +152,7 @@ def level_images(
     return LevelImages(grid, frame.margin(grid), torch.stack(channels), weight, None if all_seen else seen, make, edges)
 
 
-def _scale(name: str, values: Tensor, weight: Tensor) -> tuple[Tensor, float]:
+def gray_scale(name: str, values: Tensor, weight: Tensor) -> tuple[Tensor, float]:
     """Weighted mean and standard deviation."""
     count = float(weight.sum())
     if count < 8:
@@ -164,7 +164,8 @@ def _scale(name: str, values: Tensor, weight: Tensor) -> tuple[Tensor, float]:
     return mean, spread
 
 
-def _of_gray(fixed: Tensor, weight: Tensor, windows: Windows, matching: Matching) -> Measure:
+def gray_measure(fixed: Tensor, weight: Tensor, windows: Windows, matching: Matching) -> Measure:
+    """The similarity to a fixed image (K, J, I) that `matching` asks for."""
     parts: list[tuple[float, Measure]] = []
     if matching.lncc_weight:
         local = LocalCorrelation(fixed, weight, windows, squared=matching.squared, floor=matching.floor)
@@ -188,7 +189,7 @@ def textureless(image: Image, frame: Frame, device: str, *, at_mm: float = 2.0, 
     grid = frame.grid(at_mm)
     values = frame.fixed(image, grid, device)
     weight = (values > values.median()).to(values.dtype)
-    mean, spread = _scale("fixed", values, torch.ones_like(values))
+    mean, spread = gray_scale("fixed", values, torch.ones_like(values))
     values = (values - mean) / spread
     radius = tuple(0 if n == 1 else max(1, round(5.0 / s)) for n, s in zip(grid.shape, grid.spacing[::-1], strict=True))
     windows = Windows(tuple(grid.shape), (radius[0], radius[1], radius[2]))
