@@ -79,6 +79,10 @@ class Workbench:
         self.registration.landmarks, self.registration.truth = data.landmarks, data.truth
         self.registration.truth_of = (self.scans.state.data.fixed, self.scans.state.data.moving)
         self.scans.state.data.show = "moving"
+        if data.fixed_tumors is not None:
+            node = add_labels(self.session.scene, data.fixed_tumors, "Tumors, truth", self.scans.node("fixed"))
+            node.GetDisplayNode().SetVisibility(False)
+            self.results.truth_node = node
         if data.seeds is not None and len(data.seeds.points):
             x, y, z = data.seeds.points[0]
             self.session.workspace.jump((-x, -y, z))

@@ -15,6 +15,9 @@ from valorlib.core.transforms import AffineTransform, Transform
 from valorlib.scene.display import look_at
 from valorlib.scene.nodes import RUN
 
+DICOM = "VALOR.dicom"
+"""Attribute of a volume: the folder of the DICOM files it was read from."""
+
 
 def add_image(scene: Any, image: Image, name: str) -> Any:
     """New scalar volume node of an image."""

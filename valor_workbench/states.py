@@ -93,9 +93,14 @@ class ResultState:
     mode: str = "blend"
     opacity: float = 0.5
     warp: str = "off"
-    jacobian: bool = False
+    map: str = "none"
+    map_items: list[Row] = field(default_factory=list)
     folds_only: bool = False
+    threshold: float = 0.0
+    threshold_max: float = 10.0
     surfaces: bool = True
+    truth: bool = False
+    has_truth: bool = False
     metrics: list[Row] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -146,6 +151,8 @@ class PointsState:
     fixed: str = ""
     moving: str = ""
     organs: list[Row] = field(default_factory=list)
+    coupling: list[Row] = field(default_factory=list)
+    coupling_edited: bool = False
     why_not: str = "Choose the fixed structures."
     ready: bool = False
     summary: str = ""

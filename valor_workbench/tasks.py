@@ -26,6 +26,7 @@ class Opened:
     transform: Transform | None = None
     seeds: Seeds | None = None
     points: PointCloud | None = None
+    dicom_folder: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,8 @@ def open_path(context: Context, path: Path, grid: Grid | None = None) -> Opened:
         from valor_workbench.tasks_dicom import read_dicom
 
         images, dose, labels = read_dicom(context, path, grid)
-        return Opened(path.name, images=images, dose=dose, labels=labels)
+        folder = str(path if path.is_dir() else path.parent)
+        return Opened(path.name, images=images, dose=dose, labels=labels, dicom_folder=folder)
     if name.endswith((".h5", ".tfm", ".mat", ".txt")):
         return Opened(path.name, transform=files.read_transform(path))
     if name.endswith((".mrk.json", ".fcsv")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as made_by
@@ -36,10 +37,18 @@ class DicomExport:
 
 def write_dicom(context: Context, wanted: DicomExport) -> Path:
     """All of `wanted` as DICOM in one .zip of the session's folder."""
-    from valorlib.convert.dicom_reg import write_deformable_registration, write_rtdose
-
     folder = context.folder / f"dicom-{uuid4().hex[:8]}"
     folder.mkdir()
+    try:
+        _write_all(context, wanted, folder)
+        return zip_folder(replace(context, progress=part(context.progress, 0.7, 1.0)), folder, wanted.name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_all(context: Context, wanted: DicomExport, folder: Path) -> None:
+    from valorlib.convert.dicom_reg import write_deformable_registration, write_rtdose
+
     sources = _sources(context, wanted, folder)
     reference = sources[0] if sources else None
     _write_segmentations(wanted, sources, folder)
@@ -56,7 +65,6 @@ def write_dicom(context: Context, wanted: DicomExport) -> Path:
         )
     for name, dose in wanted.doses.items():
         write_rtdose(dose, folder / f"{name}.dcm", reference=reference, description=name.replace("_", " "))
-    return zip_folder(replace(context, progress=part(context.progress, 0.7, 1.0)), folder, wanted.name)
 
 
 def _sources(context: Context, wanted: DicomExport, folder: Path) -> list[Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from uuid import uuid4
 
 import numpy as np
 
+from valor_workbench.tasks_files import write_table
+from valor_workbench.transfers import safe_name
 from valor_workbench.worker import Context
 from valorlib.core.images import LabelMap
 from valorlib.core.options import Options
@@ -59,9 +63,49 @@ def carry(context: Context, organs: Any, name: str, options: Options, seed: int)
         files.write_field(outcome.transform, folder / "displacement.nrrd")
         files.write_transform(outcome.transform, folder / "transform.h5")
         write_json(folder / "metrics.json", record)
+        _write_surfaces(folder, outcome)
+        write_table(folder / "organs.csv", _columns(outcome.rows))
+        (folder / "report.html").write_text(_report(organs, result, outcome, record), encoding="utf-8")
     # The method's own model may be large and is not needed by the page.
     outcome = replace(outcome, result=replace(outcome.result, model=None))
     return Carried(outcome, result.warnings, record, target)
+
+
+def _write_surfaces(folder: Path, outcome: Any) -> None:
+    from valorlib.convert.surfaces import Surface, write_surface
+
+    (folder / "surfaces").mkdir()
+    for number, surface in outcome.surfaces.items():
+        name = safe_name(outcome.names[number], any_suffix=True)
+        write_surface(Surface(surface.points, surface.faces), folder / "surfaces" / f"{name}.vtk")
+
+
+def _columns(rows: Sequence[Any]) -> dict[str, list[Any]]:
+    lines = [asdict(row) for row in rows]
+    return {key: [line[key] for line in lines] for key in (lines[0] if lines else {})}
+
+
+def _report(organs: Any, result: Any, outcome: Any, record: Mapping[str, Any]) -> str:
+    from valorlib.points_picture import draw_picture
+    from valorlib.report import render
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "organs.png"
+        draw_picture(path, None, organs.pair, result, {})
+        picture = base64.b64encode(path.read_bytes()).decode()
+    count = len(outcome.rows)
+    values = list(record["options"].get("coherence_matrix") or ())
+    matrix = [values[n * count : (n + 1) * count] for n in range(count)] if len(values) == count * count else []
+    return render(
+        "points.html.j2",
+        title="Organs carried over",
+        fixed="fixed structures",
+        moving="moving structures",
+        record=record,
+        rows=outcome.rows,
+        matrix=matrix,
+        picture=picture,
+    )
 
 
 def _write_points(path: Path, organs: Any, result: Any) -> None:

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from valor_workbench.tasks_files import write_table
 from valor_workbench.worker import Context
 from valorlib.core.images import Image, LabelMap
 from valorlib.core.inputs import ImagePair
@@ -26,7 +27,8 @@ from valorlib.core.transforms import DisplacementField
 class Registered:
     """A registration, measured and written.
 
-    record: what metrics.json holds. folder: the result folder inside the session's.
+    record: what metrics.json holds. folder: the result folder inside the session's. error: distance to the known
+    deformation, mm, where there is one.
     """
 
     result: Result
@@ -34,6 +36,7 @@ class Registered:
     jacobian: Image
     record: Mapping[str, Any]
     folder: Path
+    error: Image | None = None
 
 
 _preview: dict[str, Any] = {}
@@ -116,16 +119,28 @@ def _measured(
     record["inputs"] = {role: _input(image) for role, image in (("fixed", pair.fixed), ("moving", pair.moving))}
     record["numbers"], record["record"] = metrics, dict(result.record)
     record["places"] = _places(result.fixed_seg)
-    if truth is not None:
-        record["truth"] = _against_truth(result.displacement, truth, pair)
+    error = error_map(result.displacement, truth, pair)
+    if error is not None:
+        record["truth"] = _truth_numbers(error)
     run.progress(0.96, "Writing the result")
     target = context.folder / f"result-{uuid4().hex[:8]}"
     with whole_folder(target) as folder:
         write_registration(folder, result, outputs)
         (folder / "report.html").write_text(registration_report(pair, result, outputs, record), encoding="utf-8")
         write_json(folder / "metrics.json", record)
+        _write_tables(folder, record, error)
     run.progress(1.0, "Done")
-    return Registered(result, outputs.warped_moving, outputs.jacobian, record, target)
+    return Registered(result, outputs.warped_moving, outputs.jacobian, record, target, error)
+
+
+def _write_tables(folder: Path, record: Mapping[str, Any], error: Image | None) -> None:
+    from valorlib.convert.files import write_image
+    from valorlib.scene.tables import metric_rows, tumor_rows
+
+    write_table(folder / "measures.csv", metric_rows(record["numbers"]))
+    write_table(folder / "tumors.csv", tumor_rows(record["numbers"]))
+    if error is not None:
+        write_image(error, folder / "error_to_truth.nrrd")
 
 
 def _input(image: Image) -> dict[str, str]:
@@ -141,19 +156,24 @@ def _places(labels: LabelMap | None) -> dict[str, list[float]]:
     return {str(n): labels.grid.to_world(index).tolist() for n, index in found.items()}
 
 
-def _against_truth(field: DisplacementField | None, truth: DisplacementField, pair: ImagePair) -> dict[str, Any]:
-    """Distance to a known deformation inside the body, mm, and where it is largest."""
+def error_map(field: DisplacementField | None, truth: DisplacementField | None, pair: ImagePair) -> Image | None:
+    """Distance to a known deformation inside the body, mm; 0 outside, None where nothing is known."""
     from valorlib.ops.overlap import body_mask
 
-    if field is None or not field.grid.matches(truth.grid):
-        return {}
+    if field is None or truth is None or not field.grid.matches(truth.grid):
+        return None
     error = np.linalg.norm(field.array - truth.array, axis=-1) * (body_mask(pair.fixed).array > 0)
-    worst = np.unravel_index(int(error.argmax()), error.shape)
-    inside = error[error > 0]
+    return Image(error.astype(np.float32), truth.grid, "error")
+
+
+def _truth_numbers(error: Image) -> dict[str, Any]:
+    """Mean, 95th percentile, and where the error is largest (LPS mm)."""
+    worst = np.unravel_index(int(error.array.argmax()), error.array.shape)
+    inside = error.array[error.array > 0]
     return {
         "mean_mm": float(inside.mean()) if inside.size else 0.0,
         "p95_mm": float(np.percentile(inside, 95)) if inside.size else 0.0,
-        "at": truth.grid.to_world(worst[::-1]).tolist(),
+        "at": error.grid.to_world(worst[::-1]).tolist(),
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from valor_workbench.tasks_files import write_table
 from valor_workbench.worker import Context
 from valorlib.core.images import Dose, Image, LabelMap
 from valorlib.core.inputs import ImagePair
@@ -73,6 +74,7 @@ def assess(context: Context, question: Question, seed: int) -> Assessed:
     from valorlib.uncertainty import DoseQuestion
     from valorlib.uncertainty import assess as compute
     from valorlib.uncertainty_files import numbers_of, write_assessment
+    from valorlib.uncertainty_report import uncertainty_report
 
     run, began = context.run(seed), time.perf_counter()
     goals = tuple(parse_goal(*goal) for goal in question.goals)
@@ -105,10 +107,43 @@ def assess(context: Context, question: Question, seed: int) -> Assessed:
     with whole_folder(target) as folder:
         write_assessment(folder, found)
         write_json(folder / "metrics.json", record)
+        _write_tables(folder, question, found)
+        (folder / "report.html").write_text(uncertainty_report(question.pair, found, record), encoding="utf-8")
     chart = ""
     if found.dose is not None and found.dose.bands:
         chart = with_read_out(dvh_svg(found.dose.bands, width=660, height=400), found.dose.bands)
     return Assessed(_for_scene(found), found, chart, seconds, target)
+
+
+def _write_tables(folder: Path, question: Question, found: Any) -> None:
+    """Checks, goals and landmarks as CSV; the dose tables are there already."""
+    from valorlib.convert.files import write_field
+
+    if found.displacement is not None:
+        write_field(found.displacement, folder / "displacement.nrrd")
+    keys = ("name", "value", "unit", "limit", "light", "note")
+    write_table(folder / "checks.csv", {key: [getattr(one, key) for one in found.qa] for key in keys})
+    goals = () if found.dose is None else found.dose.goals
+    write_table(
+        folder / "goals.csv",
+        {
+            "structure": [one.goal.structure for one in goals],
+            "goal": [one.goal.text for one in goals],
+            "this_registration": [one.nominal for one in goals],
+            "met": [one.met for one in goals],
+            "probability": [one.probability for one in goals],
+        },
+    )
+    if found.landmarks is not None and question.landmarks is not None:
+        points = question.landmarks.fixed.points
+        write_table(
+            folder / "landmarks.csv",
+            {
+                **{axis: points[:, n].round(3).tolist() for n, axis in enumerate(("x_lps", "y_lps", "z_lps"))},
+                "before_mm": found.landmarks.before_mm.round(3).tolist(),
+                "after_mm": found.landmarks.after_mm.round(3).tolist(),
+            },
+        )
 
 
 def _for_scene(found: Any) -> Any:

@@ -92,10 +92,10 @@ def _answer(
             last[:] = [now, message]
             send(number, "progress", float(fraction), str(message))
 
+    path = folder / f"{uuid.uuid4().hex}.pickle"
     context = Context(folder, attempt, progress, lambda kind, value: send(number, kind, value))
     try:
         value = function(context, *arguments)
-        path = folder / f"{uuid.uuid4().hex}.pickle"
         with path.open("wb") as file:
             pickle.dump(value, file, protocol=5)
     except Cancelled:
@@ -103,6 +103,7 @@ def _answer(
     except InputError as error:
         return ("refused", str(error))
     except Exception as error:
+        path.unlink(missing_ok=True)
         if is_out_of_memory(error):
             return ("memory", attempt)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:

@@ -95,11 +95,13 @@ class Page:
             field.fill(str(value))
             field.press("Tab")
 
-    def wait_for_views(self, count=4):
+    def wait_for_views(self):
+        """Wait until every view of the layout is painted; the chart is no picture."""
         self.page.wait_for_function(
-            "n => [...document.querySelectorAll('.layout-grid-item img')]"
-            ".filter(i => i.naturalWidth > 100).length >= n",
-            arg=count,
+            "() => { const all = [...document.querySelectorAll('.layout-grid-item')];"
+            " const painted = all.filter(v => v.querySelector('.valor-chart')"
+            " || [...v.querySelectorAll('img')].some(i => i.naturalWidth > 100));"
+            " return all.length > 0 && painted.length === all.length; }"
         )
 
     def module(self, name):
@@ -130,6 +132,12 @@ class Page:
         self.page.mouse.down()
         self.page.mouse.up()
         return x, y
+
+    def fetch(self, button, name, folder):
+        """Press a button that makes a file, and download the file."""
+        self.item(button).click()
+        self.page.locator("[data-test=download]", has_text=name).wait_for()
+        return self.download(folder / name)
 
     def download(self, path):
         with self.page.expect_download() as waiting:

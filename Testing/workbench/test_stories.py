@@ -1,12 +1,30 @@
 """The job of each module by mouse, in a real browser, on generated data; with the pictures of the README."""
 
 import json
+import subprocess
+import sys
 import time
 import zipfile
 
 import pytest
 
 pytestmark = [pytest.mark.web, pytest.mark.timeout(600)]
+
+
+LOAD = """
+import json, sys
+from trame_slicer.core import SlicerApp
+app = SlicerApp()
+ok = app.io_manager.load_scene(sys.argv[1])
+count = app.scene.GetNumberOfNodesByClass
+kind = "vtkMRMLMarkupsFiducialNode"
+clicks = [app.scene.GetNthNodeByClass(n, kind) for n in range(count(kind))]
+print(json.dumps({
+    "volumes": count("vtkMRMLScalarVolumeNode"), "grids": count("vtkMRMLGridTransformNode"),
+    "segments": count("vtkMRMLSegmentationNode"), "tables": count("vtkMRMLTableNode"),
+    "clicks": sum(c.GetNumberOfControlPoints() for c in clicks if c.GetAttribute("VALOR.tumor")),
+}))
+"""
 
 
 def wait_until(is_so, wait_s=200):
@@ -57,23 +75,37 @@ def test_two_scans_become_one_by_a_click_in_the_tumor(start, visit, tmp_path):
     page.press("Grid")
     page.picture("workbench-deformation")
     page.press("Off")
-    page.page.get_by_label("Volume change (Jacobian)").click()
+    page.choose("map", "Volume change")
     page.picture("workbench-volume-change")
+    page.choose("map", "Error to truth")
+    page.page.get_by_label("True tumors").click()
+    page.picture("workbench-truth")
+    page.choose("map", "None")
     page.page.get_by_label("Show where: Error to the known truth").click()
 
-    page.item("export").click()
-    archive = page.download(tmp_path / "result.zip")
-    with zipfile.ZipFile(archive) as made:
+    with zipfile.ZipFile(page.fetch("export", "valor-registration.zip", tmp_path)) as made:
         names = {name.split("/")[1] for name in made.namelist()}
         record = json.loads(made.read("valor-registration/metrics.json"))
     assert {"displacement.nrrd", "transform.h5", "warped_moving.nrrd", "jacobian.nrrd", "report.html"} <= names
+    assert {"measures.csv", "tumors.csv", "error_to_truth.nrrd"} <= names
     assert record["truth"]["mean_mm"] < 1.5
+    with zipfile.ZipFile(page.fetch("dicom", "valor-registration-dicom.zip", tmp_path)) as made:
+        names = {name.split("/")[1] for name in made.namelist()}
+    assert {"fixed", "moving_carried", "registration.dcm", "tumors_fixed.dcm", "tumors_carried.dcm"} <= names
+    assert "Registration report" in page.fetch("report", "report.html", tmp_path).read_text()
     page.page.get_by_label("Save the scene (.mrb)").click()
     page.page.locator("[data-test=download]", has_text="mrb").wait_for()
     scene = page.download(tmp_path / "saved.mrb")
     page.check_manners()
     app.stop()
     assert list(app.folder.iterdir()) == []
+
+    loaded = json.loads(subprocess.check_output([sys.executable, "-c", LOAD, str(scene)], text=True).splitlines()[-1])
+    assert loaded["volumes"] >= 4
+    assert loaded["grids"] == 1
+    assert loaded["clicks"] == 1
+    assert loaded["segments"] >= 3
+    assert loaded["tables"] >= 2
 
     again = visit(start(str(scene)))
     assert "saved result" in again.done()
@@ -100,13 +132,18 @@ def test_a_mask_is_painted_and_taken_back(shared, visit):
     page.check_manners()
 
 
-def test_organs_of_one_patient_are_carried_onto_another(shared, visit):
+def test_organs_of_one_patient_are_carried_onto_another(shared, visit, tmp_path):
     page = visit(shared)
     page.module("Point clouds")
     assert "generated organs" in page.item("why-not").inner_text()
     page.item("organs-demo").click()
     page.page.get_by_role("table", name="Organs").get_by_text("liver").wait_for()
     page.page.wait_for_function("() => !document.querySelector('[data-test=busy]')")
+    page.item("coupling").click()
+    page.page.get_by_label("liver with spleen").first.fill("0.5")
+    page.page.get_by_label("liver with spleen").first.press("Tab")
+    page.page.get_by_text("As in the preset").wait_for()
+    assert page.page.get_by_label("spleen with liver").first.input_value() == "0.5"
     page.item("apply").click()
     assert "Mean distance" in page.done()
     table = page.page.get_by_role("table", name="Distances of the organs, mm")
@@ -116,10 +153,16 @@ def test_organs_of_one_patient_are_carried_onto_another(shared, visit):
         page.press(name)
         page.page.wait_for_timeout(300)
         page.no_error()
+    with zipfile.ZipFile(page.fetch("export", "valor-points.zip", tmp_path)) as made:
+        names = {name.split("/", 1)[1] for name in made.namelist()}
+        record = json.loads(made.read("valor-points/metrics.json"))
+    assert {"organs.csv", "moved_points.csv", "report.html", "transform.h5", "surfaces/liver.vtk"} <= names
+    assert 0.5 in record["options"]["coherence_matrix"]
+    assert "How the organs move together" in page.fetch("report", "report.html", tmp_path).read_text()
     page.check_manners()
 
 
-def test_a_registration_is_judged_with_its_dose(shared, visit):
+def test_a_registration_is_judged_with_its_dose(shared, visit, tmp_path):
     page = visit(shared)
     page.module("Uncertainty")
     page.item("rt-demo").click()
@@ -133,6 +176,16 @@ def test_a_registration_is_judged_with_its_dose(shared, visit):
     page.page.locator(".valor-mark").nth(40).hover()
     page.page.locator(".valor-chart-tip", has_text="target").wait_for()
     page.picture("workbench-uncertainty")
+    page.page.get_by_text("Landmarks, worst first").click()
+    assert page.page.get_by_role("table", name="Landmarks").get_by_role("row").count() >= 10
+    page.page.get_by_label("Show where: L").first.click()
+    with zipfile.ZipFile(page.fetch("export", "valor-uncertainty.zip", tmp_path)) as made:
+        names = {name.split("/", 1)[1] for name in made.namelist()}
+    assert {"sigma.nrrd", "dvh.csv", "dvh_metrics.csv", "checks.csv", "goals.csv", "landmarks.csv"} <= names
+    with zipfile.ZipFile(page.fetch("dicom", "valor-uncertainty-dicom.zip", tmp_path)) as made:
+        names = {name.split("/", 1)[1] for name in made.namelist()}
+    assert {"dose_nominal.dcm", "dose_mean.dcm", "dose_p05.dcm", "dose_p95.dcm", "registration.dcm"} <= names
+    assert "Registration uncertainty" in page.fetch("report", "report.html", tmp_path).read_text()
     page.press("Volume change")
     page.press("Mean dose")
     page.page.wait_for_timeout(500)
@@ -192,7 +245,7 @@ def test_a_run_survives_a_reload_and_ends_within_a_second_when_cancelled(start, 
     assert list(app.folder.iterdir()) == []
 
 
-def test_a_second_tab_a_used_link_and_html_in_names_do_no_harm(shared, visit, chromium, tmp_path):
+def test_a_second_tab_a_used_link_and_html_in_names_do_no_harm(shared, visit, chromium):
     import numpy as np
 
     from valorlib.convert.files import write_labels
@@ -202,7 +255,7 @@ def test_a_second_tab_a_used_link_and_html_in_names_do_no_harm(shared, visit, ch
     attack = '<img src=x onerror="window.hacked=1">'
     array = np.zeros((10, 12, 14), dtype=np.int32)
     array[3:6, 3:6, 3:6] = 1
-    write_labels(LabelMap(array, Grid((14, 12, 10)), {1: attack}), tmp_path / "evil.seg.nrrd")
+    write_labels(LabelMap(array, Grid((14, 12, 10)), {1: attack}), shared.folder.parent / "evil.seg.nrrd")
     app = shared
     page = visit(app)
     second = page.page.context.new_page()
@@ -218,7 +271,7 @@ def test_a_second_tab_a_used_link_and_html_in_names_do_no_harm(shared, visit, ch
     page.page.locator("[data-test=open-path] input").fill("../../../../etc/passwd")
     page.item("open-go").click()
     page.item("error").wait_for()
-    page.page.locator("[data-test=open-path] input").fill(str(tmp_path / "evil.seg.nrrd"))
+    page.page.locator("[data-test=open-path] input").fill(str(app.folder.parent / "evil.seg.nrrd"))
     page.item("open-go").click()
     page.page.wait_for_timeout(500)
     page.module("Correct")

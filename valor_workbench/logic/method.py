@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from valor_workbench.forms import changed, form_fields
@@ -20,6 +21,7 @@ class MethodLogic:
         self.state = session.typed(MethodState, kind)
         self.options: Options | None = None
         self._kind = kind
+        self.changed: list[Callable[[], None]] = []
         names = self.state.name
         self.state.bind_changes({names.name: self._name_changed, names.preset: self._preset_changed})
         self.state.data.names = [{"title": e.title, "value": e.name} for e in catalog.ENTRIES if e.kind == kind]
@@ -73,6 +75,8 @@ class MethodLogic:
         self.options = options
         with self._session.server.state:
             self.state.data.fields = form_fields(options, errors)
+        for call in self.changed:
+            call()
 
     def set_option(self, name: Any, value: Any) -> None:
         """Change one option; a wrong value is marked in the form and not taken."""

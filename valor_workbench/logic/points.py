@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from valor_workbench import nodes as scene_nodes
 from valor_workbench import tasks_points
-from valor_workbench.logic.files import offer_folder
+from valor_workbench.logic.files import offer_folder, offer_report
 from valor_workbench.logic.method import MethodLogic
 from valor_workbench.logic.runs import RunLogic
 from valor_workbench.logic.scans import ScansLogic
@@ -28,6 +31,7 @@ class PointsLogic:
         self.nodes: ResultNodes | None = None
         self._done: Carried | None = None
         names = self.state.name
+        method.changed.append(self.check)
         self.state.bind_changes(
             {
                 (names.fixed, names.moving): lambda *_: self._chosen(),
@@ -63,6 +67,53 @@ class PointsLogic:
         self._show_inputs()
         self.check()
 
+    def set_coupling(self, first: Any, second: Any, value: Any) -> None:
+        """How far two organs move together, 0 to 1; the table stays symmetric."""
+        names = self._taking_part()
+        try:
+            shared = float(value)
+        except (TypeError, ValueError):
+            shared = -1.0
+        if first not in names or second not in names or first == second or not 0 <= shared <= 1:
+            raise InputError(f"S: expected a number from 0 to 1 for two organs, got {str(value)[:20]!r}")
+        table = self._table()
+        table[names.index(first)][names.index(second)] = table[names.index(second)][names.index(first)] = shared
+        if np.linalg.eigvalsh(np.asarray(table)).min() < -1e-9:
+            self._show_coupling(self._table(), edited=self._fits())
+            raise InputError(
+                f"S: {shared:g} for {first} and {second} contradicts the other numbers; "
+                "bring organs that both move with closer together first"
+            )
+        self._show_coupling(table, edited=True)
+
+    def reset_coupling(self) -> None:
+        """Take the table from the preset again."""
+        self._show_coupling(self._preset_table())
+
+    def _fits(self) -> bool:
+        same = [row["name"] for row in self.state.data.coupling] == self._taking_part()
+        return bool(self.state.data.coupling_edited) and same
+
+    def _taking_part(self) -> list[str]:
+        return [row["name"] for row in self.state.data.organs if row["use"] and row["matched"]]
+
+    def _preset_table(self) -> list[list[float]]:
+        shared = float(getattr(self._method.options, "between_organs", 0.0))
+        count = len(self._taking_part())
+        return [[1.0 if i == j else shared for j in range(count)] for i in range(count)]
+
+    def _table(self) -> list[list[float]]:
+        """The table on the page when it fits the organs that take part; else that of the preset."""
+        if not self._fits():
+            return self._preset_table()
+        return [[float(v) for v in row["values"]] for row in self.state.data.coupling]
+
+    def _show_coupling(self, table: list[list[float]], *, edited: bool = False) -> None:
+        names = self._taking_part()
+        with self._session.server.state:
+            self.state.data.coupling = [{"name": n, "values": list(v)} for n, v in zip(names, table, strict=True)]
+            self.state.data.coupling_edited = edited
+
     def toggle(self, name: Any) -> None:
         """Take an organ along or leave it out."""
         rows = [{**row, "use": not row["use"]} if row["name"] == name else row for row in self.state.data.organs]
@@ -72,6 +123,7 @@ class PointsLogic:
 
     def check(self) -> None:
         """Say on the page why Apply cannot start, or nothing."""
+        self._show_coupling(self._table(), edited=self._fits())
         with self._session.server.state:
             self.state.data.why_not = self.why_not()
 
@@ -99,9 +151,12 @@ class PointsLogic:
         from valorlib.scene import point_cloud_registration as scene_functions
 
         fixed, moving = self._node("fixed"), self._node("moving")
-        organs = [row["name"] for row in self.state.data.organs if row["use"] and row["matched"]]
+        organs = self._taking_part()
         given = scene_functions.read_inputs(self._session.scene, [fixed], [moving], organs=organs)
         name, options = self._method.state.data.name, self._method.options
+        if self._fits() and options is not None:
+            table = tuple(v for line in self._table() for v in line)
+            options = replace(options, coherence_matrix=table)  # type: ignore[call-arg]
         done: Carried = await self._run.run(tasks_points.carry, given, name, options, 0)
         if self.nodes is not None:
             remove(self._session.scene, self.nodes)
@@ -162,6 +217,12 @@ class PointsLogic:
         if self._done is None:
             raise InputError("export: expected a result; press Apply first")
         self._session.start(offer_folder(self._session, self._done.folder, "valor-points"))
+
+    def report(self) -> None:
+        """Make the report ready for download."""
+        if self._done is None:
+            raise InputError("report: expected a result; press Apply first")
+        offer_report(self._session, self._done.folder)
 
     def load_demo(self) -> None:
         """Open the generated organs."""

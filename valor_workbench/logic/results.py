@@ -6,19 +6,30 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from valor_workbench import nodes as scene_nodes
 from valor_workbench import tasks_registration
-from valor_workbench.logic.files import offer_folder
+from valor_workbench.logic.files import offer_dicom, offer_folder, offer_report
 from valor_workbench.logic.measures import registration_rows, registration_summary
 from valor_workbench.logic.scans import ScansLogic
 from valor_workbench.logic.session import Session
+from valor_workbench.nodes import DICOM
 from valor_workbench.states import ResultState
+from valor_workbench.tasks_export import DicomExport
 from valor_workbench.tasks_registration import Registered
+from valorlib.convert.mrml import image_from_node
 from valorlib.core.errors import InputError
-from valorlib.scene.display import add_map, add_volume
+from valorlib.core.images import Image
+from valorlib.scene.display import SEQUENTIAL, add_map, add_volume
 from valorlib.scene.nodes import ResultNodes, find_results, joined, recording, remove
 
 FLICKER_S = 0.7
+MAPS = {
+    "jacobian": ("Volume change", "det J"),
+    "sigma": ("Expected error", "mm"),
+    "error": ("Error to truth", "mm"),
+}
 CARRIED_COLORS = ((0.1, 0.85, 0.95), (0.95, 0.85, 0.1), (0.5, 0.95, 0.4))
 DIFFERENCE_COLORS = ((-1.0, 0.1, 0.2, 0.65), (0.0, 0.0, 0.0, 0.0), (1.0, 0.75, 0.1, 0.1))
 
@@ -33,12 +44,13 @@ class ResultLogic:
         self._done: Registered | None = None
         self._flicker: asyncio.Task[None] | None = None
         self._region: Any | None = None
+        self.truth_node: Any | None = None
         names = self.state.name
         self.state.bind_changes(
             {
                 names.mode: lambda mode: self._layers(),
-                names.jacobian: lambda on: self._layers(),
-                names.folds_only: lambda on: self._layers(),
+                (names.map, names.folds_only, names.threshold): lambda *_: self._layers(),
+                names.truth: lambda on: self._show_truth(),
                 names.opacity: self._opacity_changed,
                 names.warp: lambda warp: self._warp(),
                 names.surfaces: lambda on: self._surfaces(),
@@ -48,11 +60,17 @@ class ResultLogic:
     def show(self, nodes: ResultNodes, done: Registered | None) -> None:
         """Take over a new result."""
         self.nodes, self._done = nodes, done
+        if done is not None and done.error is not None:
+            self._add_error(nodes, done.error)
         record: Mapping[str, Any] = done.record if done is not None else {}
         with self._session.server.state:
             data = self.state.data
             data.ready = True
-            data.mode, data.opacity, data.warp, data.jacobian, data.folds_only = "blend", 0.5, "off", False, False
+            data.mode, data.opacity, data.warp, data.map, data.folds_only = "blend", 0.5, "off", "none", False
+            data.map_items = [{"title": "None", "value": "none"}] + [
+                {"title": title, "value": role} for role, (title, _) in MAPS.items() if self._node(role) is not None
+            ]
+            data.has_truth = self.truth_node is not None and "truth" in record
             data.summary = registration_summary(record)
             data.metrics = registration_rows(record)
             data.warnings = list(done.result.warnings) if done is not None else []
@@ -62,6 +80,13 @@ class ResultLogic:
         places = [row["at"] for row in self.state.data.metrics if row.get("at")]
         if places:
             self._session.workspace.jump(places[0])
+
+    def _add_error(self, nodes: ResultNodes, error: Image) -> None:
+        high = max(1.0, round(float(np.percentile(error.array, 99.5)), 1))
+        with recording(self._session.scene, nodes.run, nodes) as recorder:
+            name = f"{nodes.run} error to the truth"
+            add_map(recorder, error, name, "error", points=SEQUENTIAL, low=0.0, high=high, unit="mm")
+        self.nodes = joined(nodes, recorder.results)
 
     def adopt_from_scene(self) -> None:
         """Take over the newest result of a scene that was loaded."""
@@ -93,34 +118,36 @@ class ResultLogic:
         if data.mode == "flicker":
             opacity = 0.0
             self._flicker = asyncio.get_running_loop().create_task(self._flickering())
-        if data.jacobian:
+        overlay = self._node(data.map) if data.map in MAPS else None
+        if overlay is not None:
             self._stop_flicker()
-            front, opacity = self._node("jacobian"), 1.0 if data.folds_only else 0.55
-            self._fold_threshold(front, data.folds_only)
+            front, opacity = overlay, 1.0 if data.folds_only and data.map == "jacobian" else 0.55
+            self._threshold(overlay)
         workspace.show_layers(back, front, opacity)
         self._legends()
 
-    def _fold_threshold(self, node: Any, folds_only: bool) -> None:
-        display = node.GetDisplayNode()
-        display.SetApplyThreshold(folds_only)
-        if folds_only:
-            display.SetAutoThreshold(0)
-            display.SetThreshold(-1e6, 0.0)
+    def _threshold(self, node: Any) -> None:
+        """Of the volume change, folds alone on request; of maps in mm, what is above the slider."""
+        data, display = self.state.data, node.GetDisplayNode()
+        folds, above = data.map == "jacobian", max(float(data.threshold), 0.01)
+        with self._session.server.state:
+            data.threshold_max = round(float(display.GetWindowLevelMax()), 1)
+        display.SetAutoThreshold(0)
+        display.SetThreshold(-1e6, 0.0) if folds else display.SetThreshold(above, 1e9)
+        display.SetApplyThreshold(bool(data.folds_only) if folds else True)
 
     def _legends(self) -> None:
         """A legend shows only when it changes after its volume came into a layer."""
         shown = self._session.workspace.shown_volumes()
-        for role, title in (("jacobian", "det J"), ("difference", ""), ("sigma", "mm")):
+        for role, (_, unit) in (MAPS | {"difference": ("", "")}).items():
             node = self._node(role)
             if node is not None:
-                self._session.workspace.set_legend(node, title, visible=node.GetID() in shown)
+                self._session.workspace.set_legend(node, unit, visible=node.GetID() in shown)
 
     async def _add_comparison(self, mode: str) -> None:
         nodes = self.nodes
         if nodes is None:
             return
-        from valorlib.convert.mrml import image_from_node
-
         fixed, warped = image_from_node(self._fixed()), image_from_node(self._node("warped"))
         image = await self._session.quick.run(tasks_registration.compare, mode, fixed, warped)
         with recording(self._session.scene, nodes.run, nodes) as recorder:
@@ -134,7 +161,7 @@ class ResultLogic:
             self._layers()
 
     def _opacity_changed(self, opacity: Any) -> None:
-        if self.state.data.mode == "blend" and not self.state.data.jacobian:
+        if self.state.data.mode == "blend" and self.state.data.map == "none":
             self._session.workspace.set_opacity(min(max(float(opacity), 0.0), 1.0))
 
     async def _flickering(self) -> None:
@@ -193,9 +220,19 @@ class ResultLogic:
             if role == "warped_seg":
                 _recolor(node)
             display = node.GetDisplayNode()
-            display.SetVisibility3D(bool(self.state.data.surfaces))
+            display.SetVisibility(bool(self.state.data.surfaces))
+            display.SetVisibility3D(True)
             display.SetOpacity3D(0.5 if role == "warped_seg" else 0.9)
         self._session.workspace.fit_3d()
+
+    def _show_truth(self) -> None:
+        node = self.truth_node
+        if node is None or not self._session.scene.IsNodePresent(node):
+            return
+        if self.state.data.truth:
+            node.CreateClosedSurfaceRepresentation()
+        node.GetDisplayNode().SetVisibility(bool(self.state.data.truth))
+        node.GetDisplayNode().SetVisibility3D(bool(self.state.data.truth))
 
     # what the page asks for
 
@@ -209,12 +246,29 @@ class ResultLogic:
             raise InputError("export: expected a result of this session; press Apply to compute it again")
         self._session.start(offer_folder(self._session, self._done.folder, "valor-registration"))
 
+    def export_dicom(self) -> None:
+        """Make the result ready for download as DICOM: registration, tumors, carried scan."""
+        if self._done is None:
+            raise InputError("export: expected a result of this session; press Apply to compute it again")
+        result = self._done.result
+        labels = {"tumors_fixed": result.fixed_seg, "tumors_carried": result.warped_seg}
+        fixed, moving = self._fixed(), self._scans.node("moving")
+        wanted = DicomExport(
+            "valor-registration",
+            image_from_node(fixed),
+            result.displacement,
+            labels={name: found for name, found in labels.items() if found is not None},
+            images={"moving_carried": self._done.warped},
+            fixed_folder=fixed.GetAttribute(DICOM) or "",
+            moving_folder=(moving.GetAttribute(DICOM) or "") if moving is not None else "",
+        )
+        self._session.start(offer_dicom(self._session, wanted))
+
     def report(self) -> None:
         """Make the report ready for download."""
         if self._done is None:
             raise InputError("report: expected a result of this session; press Apply to compute it again")
-        url = self._session.downloads.offer(self._done.folder / "report.html", "report.html", keep=True)
-        self._session.say("The report is ready:", url=url, name="report.html")
+        offer_report(self._session, self._done.folder)
 
     def remove(self) -> None:
         """Take the result out of the scene."""

@@ -112,7 +112,9 @@ class ScansLogic:
 
     def _take(self, opened: tasks.Opened) -> None:
         for image in opened.images:
-            self.add(image, image.name or safe_name(opened.name, any_suffix=True))
+            node = self.add(image, image.name or safe_name(opened.name, any_suffix=True))
+            if opened.dicom_folder:
+                node.SetAttribute(nodes.DICOM, opened.dicom_folder)
         for call in self.opened:
             call(opened)
         self.refresh()

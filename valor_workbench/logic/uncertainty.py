@@ -9,13 +9,15 @@ import numpy as np
 from valor_workbench import nodes as scene_nodes
 from valor_workbench import tasks_uncertainty
 from valor_workbench.forms import changed, form_fields
-from valor_workbench.logic.files import offer_folder
+from valor_workbench.logic.files import offer_dicom, offer_folder, offer_report
 from valor_workbench.logic.measures import row
 from valor_workbench.logic.runs import RunLogic
 from valor_workbench.logic.scans import ScansLogic
 from valor_workbench.logic.session import Session
 from valor_workbench.states import UncertaintyState
+from valor_workbench.tasks_export import DicomExport
 from valor_workbench.tasks_uncertainty import Assessed, Question, RtDemo
+from valorlib.convert.mrml import image_from_node
 from valorlib.core.errors import InputError
 from valorlib.core.inputs import ImagePair
 from valorlib.core.options import Options
@@ -24,6 +26,7 @@ from valorlib.scene.nodes import ResultNodes, remove
 
 DOSE = "DicomRtImport.DoseVolume"
 """Attribute by which Slicer knows a dose."""
+DOSES = ("nominal", "mean", "p05", "p95")
 TITLES = {"sigma": "mm", "jacobian": "det J", "dose_mean": "Gy", "dose_p05": "Gy", "dose_p95": "Gy"}
 
 
@@ -235,6 +238,27 @@ class UncertaintyLogic:
         if self._done is None:
             raise InputError("export: expected a result; press Apply first")
         self._session.start(offer_folder(self._session, self._done.folder, "valor-uncertainty"))
+
+    def report(self) -> None:
+        """Make the report ready for download."""
+        if self._done is None:
+            raise InputError("report: expected a result; press Apply first")
+        offer_report(self._session, self._done.folder)
+
+    def export_dicom(self) -> None:
+        """Make the doses and the registration ready for download as DICOM."""
+        if self._done is None:
+            raise InputError("export: expected a result; press Apply first")
+        found, fixed = self._done.found, self._scans.node("fixed")
+        doses = {} if found.dose is None else {f"dose_{n}": getattr(found.dose, n) for n in DOSES}
+        wanted = DicomExport(
+            "valor-uncertainty",
+            None if fixed is None else image_from_node(fixed),
+            found.displacement,
+            doses={name: dose for name, dose in doses.items() if dose is not None},
+            fixed_folder="" if fixed is None else fixed.GetAttribute(scene_nodes.DICOM) or "",
+        )
+        self._session.start(offer_dicom(self._session, wanted))
 
     def load_demo(self) -> None:
         """Open the generated radiotherapy case."""

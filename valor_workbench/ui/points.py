@@ -34,6 +34,15 @@ class PointsActions(Protocol):
     def toggle(self, name: str) -> None:
         """Take an organ along or leave it out."""
 
+    def set_coupling(self, first: str, second: str, value: Any) -> None:
+        """How far two organs move together."""
+
+    def reset_coupling(self) -> None:
+        """Take the table from the preset again."""
+
+    def report(self) -> None:
+        """Make the report ready for download."""
+
     def set_option(self, name: str, value: Any) -> None:
         """Change one option."""
 
@@ -68,9 +77,35 @@ def points_run_section(method: Any, names: Any, run: Any, actions: PointsActions
     with section("2  Carry over"):
         select("How organs move", method.preset, method.presets, raw_attrs=['data-test="preset"'])
         html.P(f"{{{{ {method.reason} || {method.about} }}}}", classes="valor-hint mt-1")
+        _coupling_table(names, actions)
         options_form(method.fields, actions.set_option)
         reason_line(names.why_not, run.running)
         run_box(run, names.why_not, actions.apply, actions.cancel, "Apply")
+
+
+def _coupling_table(names: Any, actions: PointsActions) -> None:
+    """S: how far each two organs move together; symmetric, so that the lower half follows the upper."""
+    with html.Details(classes="mb-2", v_show=(f"{names.coupling}.length > 1",)):
+        html.Summary("Which organs move together (S)", classes="valor-hint", raw_attrs=['data-test="coupling"'])
+        with html.Table(classes="valor-table valor-matrix", **aria("S: 0 each by itself, 1 as one")):
+            with html.Thead(), html.Tr():
+                html.Th("")
+                html.Th("{{ row.name }}", v_for=f"row in {names.coupling}", key="row.name", raw_attrs=['scope="col"'])
+            with html.Tbody(), html.Tr(v_for=f"(row, i) in {names.coupling}", key="row.name"):
+                html.Th("{{ row.name }}", raw_attrs=['scope="row"'])
+                with html.Td(v_for="(value, j) in row.values", key="j"):
+                    html.Span("1", v_if="i === j", classes="valor-hint")
+                    html.Input(
+                        v_else=True, type="number", value=("value",),
+                        change=(actions.set_coupling, f"[row.name, {names.coupling}[j].name, $event.target.value]"),
+                        raw_attrs=[
+                            'min="0"', 'max="1"', 'step="0.1"',
+                            f":aria-label=\"row.name + ' with ' + {names.coupling}[j].name\"",
+                        ],
+                    )  # fmt: skip
+        with html.Div(classes="d-flex align-center ga-2"):
+            html.P("0: each by itself. 1: as one.", classes="valor-hint mt-1")
+            button("As in the preset", actions.reset_coupling, variant="text", v_if=names.coupling_edited)
 
 
 def points_result_section(names: Any, actions: PointsActions) -> None:
@@ -93,4 +128,6 @@ def points_result_section(names: Any, actions: PointsActions) -> None:
                 for key in ("before", "after", "hd95", "sigma"):
                     html.Td("{{ row." + key + " }}", classes="valor-number")
         html.P("Distances between surfaces and expected error, mm.", classes="valor-hint mt-1")
-        button("Export all", actions.export, icon="mdi-download")
+        with html.Div(classes="d-flex ga-2 mt-2 flex-wrap"):
+            button("Export all", actions.export, icon="mdi-download", raw_attrs=['data-test="export"'])
+            button("Report", actions.report, raw_attrs=['data-test="report"'])

@@ -71,6 +71,9 @@ class ResultActions(Protocol):
     def export(self) -> None:
         """Make the result folder ready for download."""
 
+    def export_dicom(self) -> None:
+        """Make the result ready for download as DICOM."""
+
     def report(self) -> None:
         """Make the report ready for download."""
 
@@ -165,13 +168,20 @@ def result_section(names: Any, actions: ResultActions) -> None:
             "How the deformation is shown", names.warp,
             {"off": "Off", "grid": "Grid", "glyph": "Arrows", "contour": "Contours"},
         )  # fmt: skip
+        with html.Div(classes="d-flex ga-2 mt-2 align-center"):
+            select("Map over the scan", names.map, names.map_items, style="flex: 1", raw_attrs=['data-test="map"'])
+            html.Div(style="flex: 1", v_if=f"{names.map} === 'none'")
+            with html.Div(style="flex: 1", v_if=f"{names.map} === 'jacobian'"):
+                switch("Folds only", names.folds_only)
+        with html.Div(v_show=(f"!['none', 'jacobian'].includes({names.map})",)):
+            slider("Above, mm", names.threshold, low=0, high=(names.threshold_max,), step=0.1)
         with html.Div(classes="d-flex flex-wrap valor-switches"):
-            switch("Volume change (Jacobian)", names.jacobian)
-            switch("Folds only", names.folds_only, v_if=names.jacobian)
-            switch("Tumor surfaces", names.surfaces)
+            switch("Tumors", names.surfaces)
+            switch("True tumors", names.truth, v_if=names.has_truth)
         html.H3("Measures", classes="valor-subheading")
         metrics_table(names.metrics, actions.jump, "Measures of the registration")
         with html.Div(classes="d-flex ga-2 mt-2 flex-wrap"):
             button("Export all", actions.export, icon="mdi-download", raw_attrs=['data-test="export"'])
-            button("Report", actions.report, icon="mdi-file-document-outline")
+            button("DICOM", actions.export_dicom, raw_attrs=['data-test="dicom"', 'title="SEG, REG and image series"'])
+            button("Report", actions.report, raw_attrs=['data-test="report"'])
             button("Remove", actions.remove, icon="mdi-delete-outline", variant="text")

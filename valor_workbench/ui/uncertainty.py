@@ -43,6 +43,12 @@ class UncertaintyActions(Protocol):
     def export(self) -> None:
         """Make the result folder ready for download."""
 
+    def export_dicom(self) -> None:
+        """Make the result ready for download as DICOM."""
+
+    def report(self) -> None:
+        """Make the report ready for download."""
+
     def load_demo(self) -> None:
         """Open the generated radiotherapy case."""
 
@@ -94,5 +100,7 @@ def verdict_section(names: Any, actions: UncertaintyActions) -> None:
         with html.Details(v_if=f"{names.landmarks}.length", classes="mt-2"):
             html.Summary("Landmarks, worst first", classes="valor-hint")
             metrics_table(names.landmarks, actions.jump, "Landmarks")
-        with html.Div(classes="mt-2"):
-            button("Export all", actions.export, icon="mdi-download", raw_attrs=['data-test="export-uncertainty"'])
+        with html.Div(classes="d-flex ga-2 mt-2 flex-wrap"):
+            button("Export all", actions.export, icon="mdi-download", raw_attrs=['data-test="export"'])
+            button("DICOM", actions.export_dicom, raw_attrs=['data-test="dicom"', 'title="RTDOSE, REG, image series"'])
+            button("Report", actions.report, raw_attrs=['data-test="report"'])
