@@ -63,8 +63,9 @@ def field_errors(field, truth, mask):
 
 
 def breast(seed):
-    """A generated 3T/7T pair at 0.7 and 1.1 mm."""
-    demo = make_pair(seed)
+    """A generated 3T/7T pair at 0.7 and 1.1 mm; the motion grows from seed to seed."""
+    first, last = BREAST_SEEDS[0], BREAST_SEEDS[-1]
+    demo = make_pair(seed, mean_mm=2.7 + 11.3 * (seed - first) / (last - first))
     body = body_mask(demo.pair.fixed).array > 0
     marks = demo.landmarks
 

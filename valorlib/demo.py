@@ -203,17 +203,20 @@ def make_pair(
         size: "full" (fixed 145 x 135 x 65 voxels of 0.7 mm, moving 1.1 mm) or "small" (half the resolution).
         lesions: number of tumors (0 to 3), None: one or two by chance.
         kind: "bright" or "isointense" for the first tumor, None: by the seed.
-        mean_mm: mean size of the motion aimed at, None: 3.5 to 8 by chance.
+        mean_mm: mean size of the motion aimed at, 60 % of it a shift; None: 3.5 to 8 by chance, 3 of them a shift.
         noise: sigma of the Rician noise, in parts of the brightest tissue.
         drops: number of 7T signal drops, None: one or two by chance.
 
     Raises:
         InputError: an argument outside its range.
     """
-    _check(seed, size, lesions, kind)
+    _check(seed, size, lesions, kind, mean_mm)
     rng = np.random.default_rng([seed, 7_011])
     fixed_grid, moving_grid = _grids(size, rng)
-    motion = known_field(fixed_grid, rng, mean_mm=mean_mm or float(rng.uniform(3.5, 8.0)))
+    if mean_mm is None:
+        motion = known_field(fixed_grid, rng, mean_mm=float(rng.uniform(3.5, 8.0)))
+    else:
+        motion = known_field(fixed_grid, rng, mean_mm=mean_mm, shift_mm=0.6 * mean_mm)
     center = motion.mapped.reshape(-1, 3).mean(axis=0)
     breast = _with_lesions(_breast(center, rng), fixed_grid, rng, _kinds(seed, lesions, kind, rng))
     moving_points = moving_grid.points()
@@ -235,12 +238,14 @@ def make_pair(
     return DemoCase(pair, motion.displacement, fixed_tumors, moving_tumors, landmarks, kinds, breast.lesions)
 
 
-def _check(seed: int, size: str, lesions: int | None, kind: str | None) -> None:
+def _check(seed: int, size: str, lesions: int | None, kind: str | None, mean_mm: float | None) -> None:
     if seed < 0:
         raise InputError(f"seed: expected 0 or more, got {seed}")
     if size not in SPACINGS:
         raise InputError(f"size: expected 'small' or 'full', got {size!r}")
     if lesions is not None and not 0 <= lesions <= 3:
         raise InputError(f"lesions: expected 0 to 3, got {lesions}")
+    if mean_mm is not None and not 0.5 <= mean_mm <= 15.0:
+        raise InputError(f"mean_mm: expected 0.5 to 15, got {mean_mm:g}")
     if kind not in (None, "bright", "isointense"):
         raise InputError(f"kind: expected 'bright' or 'isointense', got {kind!r}")

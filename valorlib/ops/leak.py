@@ -12,7 +12,7 @@ from scipy import ndimage
 from valorlib.ops.fitting import border_of, compactness, connected, smoothed
 from valorlib.ops.lesion import Lesion, LesionSettings, Mask, Scene, Start, find_lesion
 
-LEAST_AGREEMENT = 0.86
+LEAST_AGREEMENT, LEAST_WITHOUT_SHADING = 0.86, 0.90
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,26 @@ def judge(scene: Scene, lesion: Lesion, settings: LesionSettings) -> Alarm:
         if signs["agreement"] < LEAST_AGREEMENT:
             reasons.append("small changes of the settings change the mask a lot; check its border.")
     return Alarm(score=float(len(reasons)), signs=signs, reasons=tuple(reasons))
+
+
+def choose(lesion: Lesion, alarm: Alarm, flat: Scene, settings: LesionSettings) -> tuple[Lesion, Alarm]:
+    """The lesion, or that of the scene without slow shading where only that one is above suspicion.
+
+    A sure lesion stays, and the alarm is raised when the other one differs much.
+    """
+    other = find_lesion(flat, settings)
+    same = dice(lesion.mask, other.mask)
+    signs = {**alarm.signs, "without_shading": same}
+    if alarm.raised:
+        if same < LEAST_WITHOUT_SHADING:
+            second = judge(flat, other, settings)
+            if not second.raised:
+                return other, second
+        return lesion, dataclasses.replace(alarm, signs=signs)
+    if same >= LEAST_WITHOUT_SHADING:
+        return lesion, dataclasses.replace(alarm, signs=signs)
+    reason = "without the slow shading of the image the mask is another one; check its border."
+    return lesion, Alarm(score=1.0, signs=signs, reasons=(reason,))
 
 
 def _agreement(scene: Scene, lesion: Lesion, settings: LesionSettings) -> float:

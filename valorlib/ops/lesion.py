@@ -13,6 +13,7 @@ from valorlib.ops.fitting import Growth, ball, border_step, compactness, connect
 from valorlib.ops.geodesic import edge_intensity_slowness, geodesic_distance
 from valorlib.ops.region import Region
 from valorlib.ops.selective_model import edge_map, minimize
+from valorlib.ops.shading import local_shading
 
 Mask = NDArray[np.bool_]
 Field = NDArray[np.float32]
@@ -111,12 +112,19 @@ def prepare_scene(
     clicks: NDArray[np.float64],
     others: NDArray[np.float64],
     middle: NDArray[np.float64] | None = None,
+    *,
+    flat: bool = False,
 ) -> Scene:
-    """The region's channels scaled, and the clicks as voxels; background clicks outside the box have no say."""
+    """The region's channels scaled, and the clicks as voxels; background clicks outside the box have no say.
+
+    With `flat`, slow shading is divided out of the channels first.
+    """
     channels = []
     for array in (region.array, second):
         if array is None:
             continue
+        if flat:
+            array = array / local_shading(array, region.spacing)
         low, high = np.percentile(array, [2, 99.5])
         channels.append(((array - low) / max(high - low, 1e-6)).astype(np.float32))
     near = others[region.grid.contains(others)] if len(others) else np.zeros((0, 3))

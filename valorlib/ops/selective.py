@@ -16,7 +16,7 @@ from valorlib.core.options import Options, option
 from valorlib.core.points import Seeds
 from valorlib.core.results import LabelResult
 from valorlib.core.run import Run, part
-from valorlib.ops.leak import Alarm, judge
+from valorlib.ops.leak import Alarm, choose, judge
 from valorlib.ops.lesion import Lesion, LesionSettings, find_lesion, finish, prepare_scene
 from valorlib.ops.region import Region, cut_region, paste_region
 
@@ -207,6 +207,9 @@ def _one(
             break
         radius *= 1.4
     alarm = judge(scene, lesion, settings) if options.check else Alarm()
+    if options.check and extent_mm <= 0 and (not hopeless or lesion.start.direction == "dark"):
+        flat = prepare_scene(region, channel, seeds.of(number), others, flat=True)
+        lesion, alarm = choose(lesion, alarm, flat, settings)
     progress(0.8, f"Tumor {number}: cleaning up")
     return finish(lesion, options.remove_mm, options.smooth_mm, options.fill_holes), alarm
 
