@@ -2,20 +2,23 @@
 
     python benchmarks/uncertainty.py [--cases hn1,th1] [--write-scales]
 
-Writes benchmarks/results/uncertainty.json; with --write-scales also the scale table that ships.
+Each case is kept in build/uncertainty/ as it finishes; all cases there are then judged together and written to
+benchmarks/results/uncertainty.json (no case is done again with --cases none). With --write-scales also the scale
+table that ships. The peer greedy runs where build/peers/greedy is set up (benchmarks/peers/setup.sh).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import pickle
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from uncertainty_cases import PLANS, Case, bspline, demons, make_case
+from uncertainty_cases import PLANS, Case, bspline, demons, greedy, has_greedy, make_case
 
 from valorlib.convert.provenance import versions
 from valorlib.core.images import Image
@@ -33,6 +36,7 @@ from valorlib.ops.transforms import map_points
 from valorlib.solve.independent import IndependentSettings, register_independently
 
 OUT = Path(__file__).parent / "results" / "uncertainty.json"
+KEPT = Path(__file__).resolve().parents[1] / "build" / "uncertainty"
 SAMPLES = 100
 ESTIMATES = {
     "anchor": DirUncertaintyOptions(scale=1.0),
@@ -43,6 +47,7 @@ ESTIMATES = {
 PAIRS = (
     ("demons", "anchor"),
     ("bspline", "anchor"),
+    ("greedy", "anchor"),
     ("valor", "own_quick"),
     ("valor", "own_full"),
     ("demons", "paper"),
@@ -79,11 +84,14 @@ def valor(case: Case) -> DisplacementField:
 def rows_of(case: Case) -> list[Row]:
     """All estimates on one case."""
     fields, rows, seconds = {}, [], {}
-    for name, register in (("demons", demons), ("bspline", bspline), ("valor", valor)):
+    peers = {"demons": demons, "bspline": bspline, **({"greedy": greedy} if has_greedy() else {})}
+    for name, register in {**peers, "valor": valor}.items():
         start = time.process_time()
         fields[name] = register(case)
         seconds[name] = time.process_time() - start
     for algorithm, name in PAIRS:
+        if algorithm not in fields:
+            continue
         transform = fields[algorithm]
         start = time.process_time()
         found = estimate(
@@ -114,7 +122,7 @@ def mean_scale(rows: list[Row]) -> float:
 def judge(rows: list[Row]) -> None:
     """Coverage and likelihood with a scale from other cases of the site, and from the other sites."""
     for row in rows:
-        alike = [r for r in rows if r.estimate == row.estimate and r.case is not row.case]
+        alike = [r for r in rows if r.estimate == row.estimate and r.case.plan.source != row.case.plan.source]
         groups = {
             "same_site": [r for r in alike if r.case.plan.site == row.case.plan.site],
             "other_site": [r for r in alike if r.case.plan.site != row.case.plan.site],
@@ -170,8 +178,8 @@ def judge_dose(row: Row) -> None:
 def summary(rows: list[Row]) -> dict:
     """Means and extremes per estimate, as the goals are written."""
     out = {}
-    for algorithm, name in PAIRS:
-        group = [r.numbers for r in rows if r.estimate == name and r.algorithm == algorithm]
+    for algorithm, name in (("all", "anchor"), *PAIRS):
+        group = [r.numbers for r in rows if r.estimate == name and algorithm in (r.algorithm, "all")]
         if not group:
             continue
         one = {
@@ -186,6 +194,9 @@ def summary(rows: list[Row]) -> dict:
                 one[kind] = {
                     "coverage": np.mean([s["coverage"] for s in some], axis=0).tolist(),
                     "mean_gap": float(np.mean([s["mean_gap"] for s in some])),
+                    "mean_coverage_gap": float(
+                        100 * np.abs(np.mean([s["coverage"] for s in some], axis=0) - LEVELS).mean()
+                    ),
                     "worst_gap": max(s["worst_gap"] for s in some),
                     "nll_gain_mean": float(np.mean([s["nll_gain"] for s in some])),
                     "nll_gain_min": float(min(s["nll_gain"] for s in some)),
@@ -224,20 +235,23 @@ def main() -> None:
     parser.add_argument("--output", default=str(OUT))
     args = parser.parse_args()
     torch.set_num_threads(1)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for plan in PLANS:
+        if plan.name in args.cases.split(","):
+            with (KEPT / f"{plan.name}.pickle").open("wb") as file:
+                pickle.dump(rows_of(make_case(plan)), file)
     rows: list[Row] = []
-    chosen = [plan for plan in PLANS if plan.name in args.cases.split(",")]
-    for plan in chosen:
-        rows += rows_of(make_case(plan))
-        judge(rows)
-        result = {
-            "versions": versions(), "samples": SAMPLES, "cases_done": len({r.case.plan.name for r in rows}),
-            "summary": summary(rows), "rows": [r.numbers for r in rows],
-        }  # fmt: skip
-        Path(args.output).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    for path in sorted(KEPT.glob("*.pickle")):
+        with path.open("rb") as file:
+            rows += pickle.load(file)
+    judge(rows)
     for row in rows:
         if row.estimate in ("anchor", "own_full", "own_quick"):
             judge_dose(row)
-    result |= {"summary": summary(rows), "rows": [r.numbers for r in rows]}
+    result = {
+        "versions": versions(), "samples": SAMPLES, "cases_done": len({r.case.plan.name for r in rows}),
+        "summary": summary(rows), "rows": [r.numbers for r in rows],
+    }  # fmt: skip
     Path(args.output).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result["summary"], indent=1))
     if args.write_scales:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,17 +12,17 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from valorlib.convert.files import read_dose, read_image, read_labels
+from valorlib.convert.files import read_dose, read_image, read_labels, write_image
 from valorlib.convert.simpleitk import field_from_sitk, image_to_sitk
 from valorlib.core.grid import Grid
 from valorlib.core.images import Dose, Image, LabelMap
 from valorlib.core.transforms import DisplacementField
 from valorlib.ops.known_truth import denoised, known_pair, random_field
 from valorlib.ops.resample import resample_image, resample_labels
-from valorlib.ops.transforms import to_displacement
 
 DATA = Path(os.environ.get("VALOR_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 BORDER_MM = 12.0
+GREEDY = Path(__file__).resolve().parents[1] / "build" / "peers" / "greedy" / "bin" / "python"
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,17 @@ def bspline(case: Case) -> DisplacementField:
     return field_from_sitk(to_field.Execute(start))
 
 
-def on_grid(field: DisplacementField, grid: Grid) -> DisplacementField:
-    """The field on a grid."""
-    return to_displacement(field, grid)
+def has_greedy() -> bool:
+    """True where greedy's own environment is set up."""
+    return GREEDY.exists()
+
+
+def greedy(case: Case) -> DisplacementField:
+    """Greedy with normalized cross-correlation, three levels, in its own environment and process."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{part}.nii.gz" for part in ("fixed", "moving", "warp")]
+        write_image(case.fixed, paths[0])
+        write_image(case.moving, paths[1])
+        script = Path(__file__).parent / "peers" / "run_peer.py"
+        subprocess.run([GREEDY, script, "greedy", "ncc", *paths], check=True)
+        return field_from_sitk(sitk.ReadImage(str(paths[2])))

@@ -47,7 +47,7 @@ from valorlib.ops.resample import resample_image
 from valorlib.ops.sampling import DisplacementSampler, check_samples, doses_at_points, sampled_doses
 from valorlib.ops.transforms import map_points, to_displacement
 
-MAP_VOXELS = 400_000
+MAP_VOXELS = 200_000
 """Dose maps are computed on at most this many points, and resampled to the fixed grid."""
 POINTS_PER_STRUCTURE = 10_000
 STRUCTURES_NEED_DOSE = "structures: a DVH needs a dose too; add the dose, or leave the structures out"

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
+from torch.nn import functional
 
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
@@ -50,16 +52,14 @@ class NoiseLattice:
 
     def draw(self, rng: np.random.Generator, count: int) -> F32:
         """(nodes, count) unit noise, smooth from node to node, variance exactly 1 at every node."""
-        out = np.empty((int(np.prod(self.counts)), count), dtype=np.float32)
+        out = np.empty((count, int(np.prod(self.counts))), dtype=np.float32)
         si, sj, sk = (s.astype(np.float32) for s in self.smoothers)
         white = tuple(s.shape[1] for s in self.smoothers)
         for n in range(count):
             noise = rng.standard_normal(white, dtype=np.float32)
-            smooth = np.tensordot(si, noise, axes=(1, 0))
-            smooth = np.tensordot(sj, smooth, axes=(1, 1))
-            smooth = np.tensordot(sk, smooth, axes=(1, 2))  # axes now (k, j, i)
-            out[:, n] = smooth.transpose(2, 1, 0).ravel()
-        return out
+            smooth = (si @ noise.reshape(white[0], -1)).reshape(-1, *white[1:])
+            out[n] = ((sj @ smooth).reshape(-1, white[2]) @ sk.T).ravel()
+        return np.ascontiguousarray(out.T)
 
     def weights(self, points: F64) -> sparse.csr_matrix:
         """(points, nodes) matrix: linear interpolation, each row scaled so that the variance at the point is 1."""
@@ -128,31 +128,44 @@ class DisplacementSampler:
         index = self.sigma.grid.to_index(points).T[::-1]
         return np.asarray(ndimage.map_coordinates(self.sigma.array, index, order=1, mode="nearest"), dtype=np.float64)
 
-    def at(self, points: F64) -> F32:
-        """(n, samples, 3) displacements, mm, to be added to where the transform puts the points."""
+    def components(self, points: F64) -> F32:
+        """(n, 3, samples) displacements, mm, to be added to where the transform puts the points."""
         unit = (self._lattice.weights(points) @ self._nodes).reshape(len(points), 3, self.samples)
         unit -= unit.mean(axis=2, keepdims=True)
-        rms = np.sqrt(np.mean(np.square(unit), axis=(1, 2), keepdims=True))
-        unit *= (self.sigma_at(points) / np.sqrt(3)).astype(np.float32)[:, None, None] / np.maximum(rms, 1e-12)
-        return np.asarray(unit.transpose(0, 2, 1), dtype=np.float32)
+        rms = np.sqrt(np.einsum("ncs,ncs->n", unit, unit) / (3 * self.samples))
+        unit *= ((self.sigma_at(points) / np.sqrt(3)) / np.maximum(rms, 1e-12)).astype(np.float32)[:, None, None]
+        return np.asarray(unit, dtype=np.float32)
+
+    def at(self, points: F64) -> F32:
+        """(n, samples, 3) displacements, mm, to be added to where the transform puts the points."""
+        return np.ascontiguousarray(self.components(points).transpose(0, 2, 1))
 
 
 def sampled_doses(
     dose: Dose, transform: Transform, sampler: DisplacementSampler, points: F64
 ) -> Iterator[tuple[slice, F32]]:
     """(part of the points, (samples, n) Gy): the dose each sampled transform brings to each point, chunk by chunk."""
-    inverse = np.linalg.inv(dose.grid.matrix)
-    to_index = inverse[:3, :3].astype(np.float32)[::-1]
-    last = np.asarray(dose.grid.shape, dtype=np.float32) - np.float32(0.5)
+    to_index = np.linalg.inv(dose.grid.matrix)[:3, :3].astype(np.float32)
+    volume = torch.from_numpy(np.ascontiguousarray(dose.array, dtype=np.float32))[None, None]
     for start in range(0, len(points), CHUNK):
         part = slice(start, min(start + CHUNK, len(points)))
-        mapped = dose.grid.to_index(map_points(transform, points[part]))[:, ::-1].astype(np.float32)
-        at = sampler.at(points[part]).reshape(-1, 3) @ to_index.T
-        at += np.repeat(mapped, sampler.samples, axis=0)
-        outside = np.any((at < -0.5) | (at > last), axis=1)
-        gy = ndimage.map_coordinates(dose.array, at.T, order=1, mode="nearest", output=np.float32)
+        mapped = dose.grid.to_index(map_points(transform, points[part])).astype(np.float32)
+        moved = sampler.components(points[part])
+        places = np.empty((len(mapped), sampler.samples, 3), dtype=np.float32)
+        outside = np.zeros(places.shape[:2], dtype=bool)
+        for axis, size in enumerate(dose.grid.size):
+            index = mapped[:, axis, None] + sum(
+                (to_index[axis, c] * moved[:, c] for c in range(3) if to_index[axis, c] != 0), np.float32(0)
+            )
+            outside |= (index < -0.5) | (index > size - 0.5)
+            # grid_sample's coordinate: -1 and 1 at the first and the last voxel center; any where there is but one.
+            places[..., axis] = index * np.float32(2 / max(size - 1, 1)) - 1
+        found = functional.grid_sample(
+            volume, torch.from_numpy(places)[None, None], padding_mode="border", align_corners=True
+        )
+        gy = found[0, 0, 0].numpy()
         gy[outside] = 0
-        yield part, gy.reshape(-1, sampler.samples).T
+        yield part, gy.T
 
 
 def doses_at_points(dose: Dose, transform: Transform, sampler: DisplacementSampler, points: F64) -> F32:
