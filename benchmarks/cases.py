@@ -194,4 +194,7 @@ def image_cases():
     cases = {f"breast_{seed}": lambda seed=seed: breast(seed) for seed in BREAST_SEEDS}
     cases |= {f"brain_{way}": lambda way=way: brain(way) for way in ("forward", "reverse")}
     cases["phantom"] = phantom
-    return cases | {f"lung_{kind}": lambda kind=kind: lung(kind) for kind in ("smooth", "sliding")}
+    cases |= {f"lung_{kind}": lambda kind=kind: lung(kind) for kind in ("smooth", "sliding")}
+    from deformable_cases import deformable_cases
+
+    return cases | deformable_cases()

@@ -22,12 +22,15 @@ ROOT = HERE.parent
 RESULTS = HERE / "results"
 sys.path[:0] = [str(ROOT), str(HERE)]
 
-# What runs on which case: method and preset, and peer and setting.
+# What runs on which case: method:preset[:key=value;...], and peer:setting.
 METHODS = {
     "breast": ["valor:default", "valor:quick"],
     "brain": ["compositive:brain_mr", "compositive:brain_mr_draft", "compositive:brain_mr_smooth"],
     "phantom": ["compositive:breast_mr", "valor:default"],
     "lung": ["compositive:lung_ct", "compositive:lung_ct_lungs", "compositive:lung_ct_sliding"],
+    "t1pd": ["compositive:multimodal", "compositive:multimodal:similarity=mind"],
+    "longitudinal": ["compositive:longitudinal"],
+    "copd": ["compositive:lung_ct:similarity=ssd;clip=;look=all;landmark_weight=1"],
 }
 PEERS = {
     "breast": ["greedy:ncc", "ants:quick", "elastix:16mm", "demons:default"],
@@ -38,7 +41,7 @@ PEERS = {
 
 
 def kind_of(case):
-    return case.split("_")[0]
+    return case.split("_")[0].rstrip("0123456789")
 
 
 def run_method(case_name, method_name, output):
@@ -46,14 +49,16 @@ def run_method(case_name, method_name, output):
     from cases import image_cases
 
     from valorlib.catalog import load
+    from valorlib.core.options import with_settings
     from valorlib.core.run import Run
 
     case = image_cases()[case_name]()
-    name, preset = method_name.split(":")
+    name, preset, *more = method_name.split(":")
     method = load(name)
+    settings = dict(part.split("=", 1) for part in ";".join(more).split(";") if part)
     before_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     begin = time.process_time()
-    result = method.run(case.pair, method.presets[preset], Run())
+    result = method.run(case.pair, with_settings(method.presets[preset], settings), Run())
     seconds = time.process_time() - begin
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     numbers = {"cpu_seconds": seconds, "peak_memory_gb": peak_gb, "memory_before_gb": before_gb}
