@@ -82,6 +82,7 @@ class Workbench:
         if data.fixed_tumors is not None:
             node = add_labels(self.session.scene, data.fixed_tumors, "Tumors, truth", self.scans.node("fixed"))
             node.GetDisplayNode().SetVisibility(False)
+            node.SetHideFromEditors(True)
             self.results.truth_node = node
         if data.seeds is not None and len(data.seeds.points):
             x, y, z = data.seeds.points[0]

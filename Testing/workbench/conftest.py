@@ -111,7 +111,7 @@ class Page:
         return self.page.locator(f"[data-test={name}]:visible")
 
     def press(self, name, *, exact=True):
-        self.page.locator("button:visible").get_by_text(name, exact=exact).first.click()
+        self.page.locator(".valor-panel button:visible").get_by_text(name, exact=exact).first.click()
 
     def done(self):
         """Wait for the result of a run, or fail with the sentence the page shows."""

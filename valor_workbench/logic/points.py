@@ -166,7 +166,8 @@ class PointsLogic:
         rows = done.outcome.rows
         with self._session.server.state:
             data = self.state.data
-            data.ready, data.color_by = True, "sigma_mm"
+            # Two surfaces on top of each other flicker: the fixed ones stay as outlines in the slices.
+            data.ready, data.color_by, data.show_inputs = True, "sigma_mm", False
             before = sum(r.mean_before_mm for r in rows) / len(rows)
             after = sum(r.mean_after_mm for r in rows) / len(rows)
             spent = float(done.record["seconds"])
@@ -207,7 +208,7 @@ class PointsLogic:
             shown = bool(self.state.data.show_inputs) and (which == "fixed" or self.nodes is None)
             if shown:
                 node.CreateClosedSurfaceRepresentation()
-            node.GetDisplayNode().SetVisibility(shown)
+            node.GetDisplayNode().SetVisibility(shown or which == "fixed")
             node.GetDisplayNode().SetVisibility3D(shown)
             node.GetDisplayNode().SetOpacity3D(opacity)
         self._session.workspace.fit_3d()

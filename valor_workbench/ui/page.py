@@ -87,7 +87,7 @@ def _top_bar(names: Any, actions: PageActions) -> None:
         v.VSelect(
             v_model=(names.layout,), items=("['Four views', '3D and slices', 'Axial', '3D', 'Chart']",),
             density="compact",
-            variant="outlined", hide_details=True, style="max-width: 170px", label="Views",
+            variant="outlined", hide_details=True, style="max-width: 170px", **aria("Arrangement of the views"),
         )  # fmt: skip
         icon_button("mdi-fit-to-page-outline", "Fit all views", actions.fit)
         icon_button("mdi-folder-open-outline", "Open files", actions.open_dialog)
@@ -116,7 +116,7 @@ def _messages(names: Any, actions: PageActions) -> None:
 
 def _bottom_line(names: Any) -> None:
     with v.VFooter(app=True, classes="valor-footer", border=True):
-        html.Span(f"{{{{ {names.probe} }}}}", raw_attrs=['data-test="probe"'])
+        html.Span(f"{{{{ {names.probe} }}}}", classes="valor-probe", raw_attrs=['data-test="probe"'])
         v.VSpacer()
         html.Span("For research; not for clinical decisions", classes="valor-hint")
 

@@ -113,6 +113,9 @@ def points_result_section(names: Any, actions: PointsActions) -> None:
     with section("3  Result", v_if=names.ready):
         html.P(f"{{{{ {names.summary} }}}}", classes="valor-summary", raw_attrs=['data-test="summary"'])
         warnings_list(names.warnings)
+        with html.Div(classes="d-flex ga-2 mb-2 flex-wrap"):
+            button("Export all", actions.export, icon="mdi-download", raw_attrs=['data-test="export"'])
+            button("Report", actions.report, raw_attrs=['data-test="report"'])
         html.H3("Color", classes="valor-subheading")
         choices(
             "What the surfaces are colored by", names.color_by,
@@ -122,12 +125,9 @@ def points_result_section(names: Any, actions: PointsActions) -> None:
         with html.Table(classes="valor-table mt-2", **aria("Distances of the organs, mm")):
             with html.Thead(), html.Tr():
                 for title in ("Organ", "Before", "After", "HD95", "1 sigma"):
-                    html.Th(title, raw_attrs=['scope="col"'])
+                    html.Th(title, classes="" if title == "Organ" else "valor-number", raw_attrs=['scope="col"'])
             with html.Tbody(), html.Tr(v_for=f"row in {names.metrics}", key="row.name"):
                 html.Td("{{ row.name }}")
                 for key in ("before", "after", "hd95", "sigma"):
                     html.Td("{{ row." + key + " }}", classes="valor-number")
         html.P("Distances between surfaces and expected error, mm.", classes="valor-hint mt-1")
-        with html.Div(classes="d-flex ga-2 mt-2 flex-wrap"):
-            button("Export all", actions.export, icon="mdi-download", raw_attrs=['data-test="export"'])
-            button("Report", actions.report, raw_attrs=['data-test="report"'])

@@ -157,6 +157,11 @@ def result_section(names: Any, actions: ResultActions) -> None:
     with section("4  Result", v_if=names.ready):
         html.P(f"{{{{ {names.summary} }}}}", classes="valor-summary", raw_attrs=['data-test="summary"'])
         warnings_list(names.warnings)
+        with html.Div(classes="d-flex ga-2 mb-2 flex-wrap"):
+            button("Export all", actions.export, icon="mdi-download", raw_attrs=['data-test="export"'])
+            button("DICOM", actions.export_dicom, raw_attrs=['data-test="dicom"', 'title="SEG, REG and image series"'])
+            button("Report", actions.report, raw_attrs=['data-test="report"'])
+            button("Remove", actions.remove, icon="mdi-delete-outline", variant="text")
         html.H3("Compare", classes="valor-subheading")
         choices(
             "How the scans are compared", names.mode,
@@ -168,9 +173,8 @@ def result_section(names: Any, actions: ResultActions) -> None:
             "How the deformation is shown", names.warp,
             {"off": "Off", "grid": "Grid", "glyph": "Arrows", "contour": "Contours"},
         )  # fmt: skip
-        with html.Div(classes="d-flex ga-2 mt-2 align-center"):
+        with html.Div(classes="d-flex ga-2 mt-4 align-center"):
             select("Map over the scan", names.map, names.map_items, style="flex: 1", raw_attrs=['data-test="map"'])
-            html.Div(style="flex: 1", v_if=f"{names.map} === 'none'")
             with html.Div(style="flex: 1", v_if=f"{names.map} === 'jacobian'"):
                 switch("Folds only", names.folds_only)
         with html.Div(v_show=(f"!['none', 'jacobian'].includes({names.map})",)):
@@ -180,8 +184,3 @@ def result_section(names: Any, actions: ResultActions) -> None:
             switch("True tumors", names.truth, v_if=names.has_truth)
         html.H3("Measures", classes="valor-subheading")
         metrics_table(names.metrics, actions.jump, "Measures of the registration")
-        with html.Div(classes="d-flex ga-2 mt-2 flex-wrap"):
-            button("Export all", actions.export, icon="mdi-download", raw_attrs=['data-test="export"'])
-            button("DICOM", actions.export_dicom, raw_attrs=['data-test="dicom"', 'title="SEG, REG and image series"'])
-            button("Report", actions.report, raw_attrs=['data-test="report"'])
-            button("Remove", actions.remove, icon="mdi-delete-outline", variant="text")

@@ -59,7 +59,8 @@ def inputs_section(names: Any, transforms: str, actions: UncertaintyActions) -> 
         select("Registration", names.transform, transforms, classes="mb-2", raw_attrs=['data-test="transform"'])
         with html.Div(classes="d-flex ga-2 mb-2"):
             select("Dose (on the moving scan)", names.dose, names.doses, style="flex: 1; min-width: 0")
-            select("Structures (on the fixed)", names.structures, names.structure_rows, style="flex: 1; min-width: 0")
+            select("Structures (on the fixed)", names.structures, names.structure_rows, style="flex: 1; min-width: 0",
+                   raw_attrs=['data-test="structures"'])  # fmt: skip
         v.VTextarea(
             label="Goals, one a line, such as: target: D95% >= 57 Gy", v_model=(names.goals,), rows=2, auto_grow=True,
             max_rows=6, density="compact", variant="outlined", hide_details=True, v_show=(f"{names.dose}",),
@@ -82,6 +83,10 @@ def verdict_section(names: Any, actions: UncertaintyActions) -> None:
     with section("4  Result", v_if=names.ready):
         html.P(f"{{{{ {names.summary} }}}}", classes="valor-summary", raw_attrs=['data-test="summary"'])
         warnings_list(names.warnings)
+        with html.Div(classes="d-flex ga-2 mb-2 flex-wrap"):
+            button("Export all", actions.export, icon="mdi-download", raw_attrs=['data-test="export"'])
+            button("DICOM", actions.export_dicom, raw_attrs=['data-test="dicom"', 'title="RTDOSE, REG, image series"'])
+            button("Report", actions.report, raw_attrs=['data-test="report"'])
         html.H3("Map", classes="valor-subheading")
         choices("Map shown", names.map, {"sigma": "Expected error", "jacobian": "Volume change", "none": "None"})
         choices(
@@ -100,7 +105,3 @@ def verdict_section(names: Any, actions: UncertaintyActions) -> None:
         with html.Details(v_if=f"{names.landmarks}.length", classes="mt-2"):
             html.Summary("Landmarks, worst first", classes="valor-hint")
             metrics_table(names.landmarks, actions.jump, "Landmarks")
-        with html.Div(classes="d-flex ga-2 mt-2 flex-wrap"):
-            button("Export all", actions.export, icon="mdi-download", raw_attrs=['data-test="export"'])
-            button("DICOM", actions.export_dicom, raw_attrs=['data-test="dicom"', 'title="RTDOSE, REG, image series"'])
-            button("Report", actions.report, raw_attrs=['data-test="report"'])
