@@ -19,6 +19,7 @@ from valorlib.core.run import Progress, Run, part
 from valorlib.core.transforms import AffineTransform, Chain, DisplacementField, Transform
 from valorlib.ops.contrast import intensity_range
 from valorlib.ops.itk_threads import one_itk_thread
+from valorlib.ops.plausibility import alarmed
 from valorlib.ops.resample import resample_image, resample_labels
 from valorlib.ops.transforms import inverse_of, invert_field, to_displacement
 
@@ -39,6 +40,7 @@ class ClassicalOptions(Options):
     smoothing_mm: float = option(2.0, "Smoothing of the demons field", low=0.1, high=20.0, unit="mm")
 
 
+@alarmed
 def register(pair: ImagePair, options: ClassicalOptions, run: Run) -> Result:
     """Register two images by SimpleITK.
 

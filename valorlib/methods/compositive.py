@@ -19,6 +19,7 @@ from valorlib.methods.compositive_options import PRESETS, REASONS, CompositiveOp
 from valorlib.ops.lungs import lung_mask
 from valorlib.ops.masks import both, bounding_grid, clipped, inverted, outside
 from valorlib.ops.overlap import body_mask, center_of_mass_start, check_overlap, rigid_start
+from valorlib.ops.plausibility import alarmed
 from valorlib.ops.prepare import match_histogram
 from valorlib.solve.constraints import Landmarks
 from valorlib.solve.deform import Deformed, Matching, deform
@@ -29,6 +30,7 @@ from valorlib.solve.schedule import Level
 from valorlib.solve.symmetric import deform_symmetric
 
 
+@alarmed
 def register(pair: ImagePair, options: CompositiveOptions, run: Run) -> Result:
     """Register two images; the inverse comes with its residual.
 

@@ -21,6 +21,8 @@ from valorlib.core.transforms import AffineTransform
 from valorlib.ops.contrast import check_contrast
 from valorlib.ops.convex import consistent, cost_volume, coupled_convex, smooth_cost
 from valorlib.ops.mind import mind_ssc
+from valorlib.ops.overlap import label_start
+from valorlib.ops.plausibility import alarmed
 from valorlib.ops.warp import resize_field
 from valorlib.solve.feature_adam import refine_on_features
 from valorlib.solve.frame import Frame, pull_mask
@@ -37,12 +39,18 @@ class ConvexAdamOptions(Options):
     soft: bool = option(False, "Soft choice among displacements (differentiable)", advanced=True)
     temperature: float = option(150.0, "Sharpness of the soft choice", low=0.1, high=1e4, advanced=True)
     both_ways: bool = option(True, "Search both directions and make them agree")
+    start: str = option(
+        "headers",
+        "Where to start: the headers, or middle on middle of structures in both images",
+        choices=("headers", "labels"),
+    )
     label_weight: float = option(1.0, "Weight of structures as features, where both images have them", low=0, high=10)
     iterations: int = option(50, "Steps of the refinement; 0: discrete search alone", low=0, high=1000)
     smoothness: float = option(1.25, "Weight of smoothness in the refinement", low=0.0, high=100.0)
     control_mm: float = option(4.0, "Distance of control points in the refinement", low=0.5, high=40.0, unit="mm")
 
 
+@alarmed
 def register(pair: ImagePair, options: ConvexAdamOptions, run: Run) -> Result:
     """Register images with large motion, of one or two contrasts.
 
@@ -53,7 +61,7 @@ def register(pair: ImagePair, options: ConvexAdamOptions, run: Run) -> Result:
     begin = time.process_time()
     check_contrast(pair)
     with one_thread():
-        frame = Frame(pair.fixed.grid, _start(pair), margin_mm=options.lattice_mm * options.reach)
+        frame = Frame(pair.fixed.grid, _start(pair, options), margin_mm=options.lattice_mm * options.reach)
         grid = frame.grid(options.working_mm)
         run.progress(0.0, "Features")
         fixed, moving, weight = _features(pair, frame, grid, options, run.device)
@@ -87,8 +95,12 @@ def register(pair: ImagePair, options: ConvexAdamOptions, run: Run) -> Result:
     )
 
 
-def _start(pair: ImagePair) -> AffineTransform:
+def _start(pair: ImagePair, options: ConvexAdamOptions) -> AffineTransform:
     if pair.start is None:
+        if options.start == "labels":
+            if pair.fixed_labels is None or pair.moving_labels is None:
+                raise InputError("labels: expected structures in both images for start=labels, got none; add them")
+            return label_start(pair.fixed_labels, pair.moving_labels)
         return AffineTransform.identity()
     if not isinstance(pair.start, AffineTransform):
         raise InputError("start: expected a linear transform, got a deformable one; resample the moving image first")
@@ -164,11 +176,15 @@ METHOD = Method(
         "quick": ConvexAdamOptions(working_mm=3.0, lattice_mm=9.0, reach=2, iterations=50, control_mm=6.0),
         "lung_ct": ConvexAdamOptions(working_mm=2.5, lattice_mm=10.0, reach=4, iterations=60),
         "smooth": ConvexAdamOptions(smoothness=4.0),
+        "outlines": ConvexAdamOptions(
+            start="labels", working_mm=0.8, lattice_mm=3.2, reach=2, label_weight=10.0, smoothness=4.0, control_mm=3.2
+        ),
     },
     reasons={
         "default": "Large motion, up to 32 mm, of one or two contrasts.",
         "quick": "Small volumes and previews.",
         "lung_ct": "Inhale and exhale, motion up to 40 mm.",
         "smooth": "When the default shows folds.",
+        "outlines": "MR and ultrasound of one organ outlined in both: the outlines lead, the images hardly matter.",
     },
 )

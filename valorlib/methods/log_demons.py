@@ -18,6 +18,7 @@ from valorlib.core.run import Progress, Run, part
 from valorlib.core.transforms import AffineTransform
 from valorlib.ops.contrast import check_contrast
 from valorlib.ops.demons import Demons, symmetric_update, velocity_length_mm
+from valorlib.ops.plausibility import alarmed
 from valorlib.ops.prepare import match_histogram
 from valorlib.ops.warp import compose_voxels, exponential, resize_field, warp
 from valorlib.solve.frame import Frame, pull_mask
@@ -40,6 +41,7 @@ class LogDemonsOptions(Options):
     gain: float = option(0.02, "Least fall of the image difference that a further piece must bring", low=0.0, high=1.0)
 
 
+@alarmed
 def register(pair: ImagePair, options: LogDemonsOptions, run: Run) -> Result:
     """Register two images of one contrast by smooth invertible maps.
 

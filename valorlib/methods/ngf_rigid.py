@@ -14,6 +14,7 @@ from valorlib.core.options import Options, as_dict, option
 from valorlib.core.results import Result
 from valorlib.core.run import Run, part
 from valorlib.core.transforms import AffineTransform
+from valorlib.ops.plausibility import alarmed
 from valorlib.ops.rigid_polish import polish
 from valorlib.ops.rigid_refine import edge_points, refine, similarities
 from valorlib.ops.rigid_search import Cube, cube_of, search
@@ -35,6 +36,7 @@ class NgfRigidOptions(Options):
     keep_header: bool = option(True, "Also try the position the files' headers give")
 
 
+@alarmed
 def register(pair: ImagePair, options: NgfRigidOptions, run: Run) -> Result:
     """Find the rigid transform between two images that may lie anywhere.
 

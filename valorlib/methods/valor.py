@@ -20,6 +20,7 @@ from valorlib.methods.valor_options import PRESETS, REASONS, ValorOptions
 from valorlib.ops.joint import segment_clicked, segment_other
 from valorlib.ops.masks import both, bounding_grid, clipped, indicator, outside
 from valorlib.ops.overlap import body_mask, center_of_mass_start, check_overlap, rigid_start, signal_drop_mask
+from valorlib.ops.plausibility import alarmed
 from valorlib.ops.prepare import correct_bias
 from valorlib.ops.selective import SelectiveOptions
 from valorlib.solve.compositive import Constraint
@@ -33,6 +34,7 @@ MASK_WEIGHT = 0.5
 TEXTURELESS = 0.4
 
 
+@alarmed
 def register(pair: ImagePair, options: ValorOptions, run: Run) -> Result:
     """Segment the clicked tumors in both scans and register the scans in 3D.
 

@@ -22,6 +22,7 @@ from valorlib.ops.convex import lattice
 from valorlib.ops.keypoints import agree_on_graph, displacement_costs, foerstner_keypoints, spread_by_spline
 from valorlib.ops.mind import mind_ssc
 from valorlib.ops.overlap import body_mask
+from valorlib.ops.plausibility import alarmed
 from valorlib.ops.smooth import gaussian
 from valorlib.solve.feature_adam import refine_on_features
 from valorlib.solve.frame import Frame, pull_mask, sized
@@ -45,6 +46,7 @@ class VoxelMorphPPOptions(Options):
     control_mm: float = option(6.0, "Distance of control points in the refinement", low=0.5, high=40.0, unit="mm")
 
 
+@alarmed
 def register(pair: ImagePair, options: VoxelMorphPPOptions, run: Run) -> Result:
     """Register images with large motion by distinct points.
 

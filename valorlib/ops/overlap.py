@@ -124,6 +124,24 @@ def center_of_mass_start(fixed: Image, moving: Image) -> AffineTransform:
     return AffineTransform(matrix)
 
 
+def label_start(fixed: LabelMap, moving: LabelMap) -> AffineTransform:
+    """The shift that puts the middles of the structures both have on each other, on average.
+
+    Raises:
+        InputError: no structure in both.
+    """
+    shared = sorted(set(fixed.labels) & set(moving.labels))
+    if not shared:
+        raise InputError("labels: expected structures present in both images, got none; leave the labels out")
+    ways = []
+    for label in shared:
+        middles = [one.grid.to_world(np.argwhere(one.array == label).mean(0)[::-1]) for one in (fixed, moving)]
+        ways.append(middles[1] - middles[0])
+    matrix = np.eye(4)
+    matrix[:3, 3] = np.mean(ways, axis=0)
+    return AffineTransform(matrix)
+
+
 def rigid_start(fixed: Image, moving: Image, run: Run) -> AffineTransform:
     """Rotation and shift found by mutual information, coarse to fine, from the headers' or the centers' position.
 

@@ -111,8 +111,8 @@ def polish(
     levels = ((3.0, 20_000, 40, 0.8), (0.0, 40_000, 30, 0.3))
     for number, (smooth_mm, count, steps, step_mm) in enumerate(levels):
         scaled = part(progress, number / len(levels), (number + 1) / len(levels))
-        places = places_of(_smooth(pair.fixed, smooth_mm), pair.fixed_mask, count, rng, device)
-        moving = binned(_smooth(pair.moving, smooth_mm), device)
+        places = places_of(smoothed(pair.fixed, smooth_mm), pair.fixed_mask, count, rng, device)
+        moving = binned(smoothed(pair.moving, smooth_mm), device)
         moved, score = _climb(places, moving, found, steps=steps, step_mm=step_mm, progress=scaled)
         way = np.linalg.norm(((moved - found) @ corners.T)[:, :3], axis=1).mean(1)
         score = np.where(way < FARTHEST_MM, score, -1.0)
@@ -123,7 +123,8 @@ def polish(
     return found[0], float(score.max())
 
 
-def _smooth(image: Image, sigma_mm: float) -> Image:
+def smoothed(image: Image, sigma_mm: float) -> Image:
+    """The image on a grid of about `sigma_mm`, smoothed by as much; 0: the image itself."""
     if sigma_mm == 0:
         return image
     thin = block_means(image, sigma_mm)
