@@ -17,7 +17,7 @@ from valorlib.core.transforms import AffineTransform
 from valorlib.ops.transforms import map_points
 from valorlib.solve.constraints import Landmarks, TumorMotion
 from valorlib.solve.frame import Frame, joined, pull, pull_mask
-from valorlib.solve.outcome import estimate_memory_gb, one_thread, outcome
+from valorlib.solve.outcome import check_memory, estimate_memory_gb, free_memory_gb, one_thread, outcome
 from valorlib.solve.schedule import Level, Plateau
 
 TURN = tuple(map(tuple, Rotation.from_euler("xyz", (20, -30, 10), degrees=True).as_matrix()))
@@ -140,6 +140,15 @@ def test_large_volumes_are_announced_with_their_memory():
     assert 2 < estimate_memory_gb(grid, grid, [level]) < 8
     fine = dataclasses.replace(level, image_mm=1.0)
     assert estimate_memory_gb(grid, grid, [fine]) > estimate_memory_gb(grid, grid, [level])
+
+
+def test_what_does_not_fit_is_refused_before_the_start():
+    with pytest.raises(InputError, match=r"expected 9\.0 GB free .* got 4\.0; close"):
+        check_memory(9.0, 4.0)
+    check_memory(9.0, 9.5)
+    check_memory(9.0, None)
+    free_gb = free_memory_gb()
+    assert free_gb is None or 0.01 < free_gb < 100_000
 
 
 def fail_on_one_thread():

@@ -25,7 +25,7 @@ from valorlib.solve.constraints import Landmarks
 from valorlib.solve.deform import Deformed, Matching, deform
 from valorlib.solve.frame import Frame, joined
 from valorlib.solve.linear import affine_start
-from valorlib.solve.outcome import estimate_memory_gb, one_thread, outcome_of
+from valorlib.solve.outcome import check_memory, estimate_memory_gb, free_memory_gb, one_thread, outcome_of
 from valorlib.solve.schedule import Level
 from valorlib.solve.symmetric import deform_symmetric
 
@@ -35,18 +35,20 @@ def register(pair: ImagePair, options: CompositiveOptions, run: Run) -> Result:
     """Register two images; the inverse comes with its residual.
 
     Raises:
-        InputError: the bodies overlap by less than 25 %, an image without contrast, no lungs when sliding is on.
+        InputError: the bodies overlap by less than 25 %, an image without contrast, no lungs when sliding is on,
+            more memory needed than is free.
 
     Source: Joshi, Unbiased diffeomorphic atlas construction, NeuroImage 23(S1), 2004 (greedy composition of steps).
     Differs: Adam on the smoothed force, field on a coarser grid, windows on a lattice, volume change damped on its own.
     """
     begin = time.process_time()
     with one_thread():
+        levels = options.schedule(pair.fixed.grid)
+        memory_gb = estimate_memory_gb(pair.fixed.grid, pair.moving.grid, levels)
+        check_memory(memory_gb, free_memory_gb())
         start = _start(pair, options, run)
         overlap = check_overlap(pair.fixed, pair.moving, start)
         ready = time.process_time()
-        levels = options.schedule(pair.fixed.grid)
-        memory_gb = estimate_memory_gb(pair.fixed.grid, pair.moving.grid, levels)
         run.progress(0.1, f"Registering; about {memory_gb:.1f} GB of memory")
         fixed, moving = (clipped(image, options.clip) for image in (pair.fixed, pair.moving))
         if "ssd" in options.similarity:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.transforms import DisplacementField
 from valorlib.ops.jacobian import jacobian_determinant
@@ -123,3 +125,26 @@ def estimate_memory_gb(fixed: Grid, moving: Grid, levels: Sequence[Level]) -> fl
     work = 18.0 * float(voxels)
     results = 5.0 * float(np.prod(fixed.size)) + 4.0 * float(np.prod(moving.size))
     return LIBRARIES_GB + 4.0 * (work + results) / 1e9
+
+
+def free_memory_gb() -> float | None:
+    """Memory that programs can still take, GB; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) / 1e6 if found else None
+
+
+def check_memory(needed_gb: float, free_gb: float | None) -> None:
+    """Refuse before the start what would end in the middle.
+
+    Raises:
+        InputError: more is needed than is free.
+    """
+    if free_gb is not None and needed_gb > free_gb:
+        raise InputError(
+            f"memory: expected {needed_gb:.1f} GB free for these images, got {free_gb:.1f}; close other programs, crop "
+            "the images or choose the preset quick"
+        )
