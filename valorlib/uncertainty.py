@@ -331,6 +331,7 @@ def run_uncertainty(
     prescription_gy: float | None = None,
     landmarks: Path | None = None,
     overwrite: bool = False,
+    dicom: bool = False,
 ) -> dict[str, Any]:
     """Read files, assess, write the result folder, whole or not at all; returns what metrics.json holds.
 
@@ -348,6 +349,7 @@ def run_uncertainty(
         prescription_gy: for dose in percent.
         landmarks: corresponding points.
         overwrite: replace a former result.
+        dicom: write registration, doses and structures as DICOM objects too.
 
     Raises:
         InputError: one sentence on what cannot work; nothing is written then.
@@ -361,5 +363,6 @@ def run_uncertainty(
         samples=samples,
         prescription_gy=prescription_gy,
         overwrite=overwrite,
+        dicom=dicom,
     )
     return run_job(job, options or DirUncertaintyOptions(), run or Run())

@@ -26,17 +26,19 @@ from valorlib.metrics.dvh import DvhBand, MetricValue
 from valorlib.metrics.qa import read_goals
 from valorlib.ops.sampling import check_samples
 from valorlib.uncertainty import STRUCTURES_NEED_DOSE, Assessment, DoseQuestion, assess
+from valorlib.uncertainty_dicom import check_job_frames, write_dicom_results
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Files in, folder out. paths: role to path or None."""
+    """Files in, folder out. paths: role to path or None. dicom: write the results as DICOM objects too."""
 
     paths: Mapping[str, Path | None]
     output: Path
     samples: int = 100
     prescription_gy: float | None = None
     overwrite: bool = False
+    dicom: bool = False
 
 
 def run_job(job: Job, options: DirUncertaintyOptions, run: Run) -> dict[str, Any]:
@@ -49,6 +51,7 @@ def run_job(job: Job, options: DirUncertaintyOptions, run: Run) -> dict[str, Any
     check_samples(job.samples)
     if job.paths.get("structures") and not job.paths.get("dose"):
         raise InputError(STRUCTURES_NEED_DOSE)
+    check_job_frames(job.paths)
     seconds: dict[str, float] = {}
     with _timed(seconds, "read"):
         pair, transform, question, warnings = _read(job, run)
@@ -72,6 +75,11 @@ def run_job(job: Job, options: DirUncertaintyOptions, run: Run) -> dict[str, Any
     with whole_folder(job.output, overwrite=job.overwrite) as folder:
         with _timed(seconds, "write"):
             write_assessment(folder, found, job.prescription_gy)
+            if job.dicom:
+                record["warnings"] = [
+                    *record["warnings"],
+                    *write_dicom_results(folder / "dicom", found, pair.fixed, job.paths),
+                ]
             html = _report(pair, found, record)
             (folder / "report.html").write_text(html, encoding="utf-8")
         record["seconds"], record["seconds_by_step"] = round(sum(seconds.values()), 3), seconds

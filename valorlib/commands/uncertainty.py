@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from valorlib.commands.common import add_common, add_settings, make_run, options_of, say, whole
-from valorlib.core.errors import InputError
 
 if TYPE_CHECKING:
     from valorlib.methods.dir_uncertainty import DirUncertaintyOptions
@@ -28,7 +27,8 @@ def add(commands: Any) -> None:
     parser.add_argument("--samples", type=whole, default=100, metavar="N", help="transforms drawn (default: 100)")
     parser.add_argument("--goals", metavar="FILE", help="dose goals to check, see the documentation")
     parser.add_argument("--prescription", type=float, metavar="GY", help="prescribed dose, for goals in percent")
-    parser.add_argument("--landmarks", metavar="FILE", help="corresponding points, to calibrate the uncertainty")
+    parser.add_argument("--landmarks", metavar="FILE", help="corresponding points, for the acceptance table")
+    parser.add_argument("--dicom", action="store_true", help="write RTDOSE, REG and SEG too, in a folder dicom/")
     add_settings(parser)
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--overwrite", action="store_true", help="replace a former result")
@@ -40,11 +40,11 @@ def run(args: argparse.Namespace) -> None:
     """Check, run, print."""
     from valorlib.convert.results import check_output_folder
     from valorlib.methods.dir_uncertainty import METHOD
+    from valorlib.ops.sampling import check_samples
     from valorlib.uncertainty import run_uncertainty
 
     check_output_folder(Path(args.output), overwrite=args.overwrite)
-    if not 2 <= args.samples <= 100_000:
-        raise InputError(f"--samples: expected 2 to 100000, got {args.samples}")
+    check_samples(args.samples)
     record = run_uncertainty(
         Path(args.fixed),
         Path(args.moving),
@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> None:
         prescription_gy=args.prescription,
         landmarks=Path(args.landmarks) if args.landmarks else None,
         overwrite=args.overwrite,
+        dicom=args.dicom,
     )
     lines = [f"done in {record['seconds']:.1f} s on {record['device']}"]
     lines += [f"warning: {text}" for text in record.get("warnings", ())]

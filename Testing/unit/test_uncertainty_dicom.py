@@ -1,0 +1,72 @@
+"""`valor uncertainty` with DICOM: results come back as they were written, and frames of reference must agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pydicom
+import pytest
+
+from valorlib.convert.dicom_reg import read_deformable_registration, write_rtdose
+from valorlib.convert.dicom_rt import read_rtdose
+from valorlib.convert.dicom_series import series_of, write_series
+from valorlib.convert.files import read_image, write_field, write_image, write_labels
+from valorlib.core.errors import InputError
+from valorlib.demo_rt import make_rt_case
+from valorlib.methods.dir_uncertainty import DirUncertaintyOptions
+from valorlib.uncertainty import run_uncertainty
+
+FAST = DirUncertaintyOptions(spacing_mm=10.0)
+
+
+@pytest.fixture(scope="module")
+def case():
+    return make_rt_case(4, spacing_mm=8.0)
+
+
+@pytest.fixture(scope="module")
+def folder(case, tmp_path_factory):
+    """Fixed scan and structures as NRRD; moving scan and dose as DICOM of one frame of reference."""
+    path = tmp_path_factory.mktemp("rt")
+    write_image(case.pair.fixed, path / "fixed.nrrd")
+    slices = series_of(case.pair.moving, description="planning scan")
+    write_series(slices, path / "moving")
+    write_field(case.truth, path / "field.nrrd")
+    write_labels(case.pair.fixed_labels, path / "labels.nrrd")
+    write_rtdose(case.dose, path / "dose.dcm", reference=slices[0])
+    write_rtdose(case.dose, path / "other.dcm", reference=slices[0], frame_uid="1.2.3.4")
+    return path
+
+
+def call(folder, output, dose, **more):
+    return run_uncertainty(
+        folder / "fixed.nrrd", folder / "moving", folder / "field.nrrd", output, dose=folder / dose,
+        structures=folder / "labels.nrrd", samples=8, options=FAST, **more,
+    )  # fmt: skip
+
+
+def test_registration_doses_and_structures_come_back_from_dicom(case, folder, tmp_path):
+    call(folder, tmp_path / "out", "dose.dcm", dicom=True)
+    made = tmp_path / "out" / "dicom"
+    names = {"fixed", "registration.dcm", "structures.dcm", "dose_mean.dcm", "dose_p05.dcm", "dose_p95.dcm"}
+    assert {p.name for p in made.iterdir()} == names
+    field = read_deformable_registration(made / "registration.dcm")
+    assert np.allclose(field.array, case.truth.array, atol=1e-4)
+    for name in ("mean", "p05", "p95"):
+        expected = read_image(tmp_path / "out" / f"dose_{name}.nrrd")
+        found = read_rtdose(made / f"dose_{name}.dcm").dose
+        assert np.allclose(found.array, np.maximum(expected.array, 0), atol=1e-5)
+        assert np.allclose(found.grid.matrix, expected.grid.matrix, atol=1e-4)
+    heads = [pydicom.dcmread(p, stop_before_pixels=True) for p in sorted(made.glob("*.dcm"))]
+    scan = pydicom.dcmread(next((made / "fixed").iterdir()), stop_before_pixels=True)
+    assert {h.FrameOfReferenceUID for h in heads} == {scan.FrameOfReferenceUID}
+    moving = pydicom.dcmread(next((folder / "moving").iterdir()), stop_before_pixels=True)
+    registration = pydicom.dcmread(made / "registration.dcm")
+    assert registration.DeformableRegistrationSequence[0].SourceFrameOfReferenceUID == moving.FrameOfReferenceUID
+    mask = pydicom.dcmread(made / "structures.dcm")
+    assert {s.SegmentLabel for s in mask.SegmentSequence} == set(case.pair.fixed_labels.names.values())
+
+
+def test_a_dose_of_another_frame_of_reference_is_refused_before_anything_is_computed(folder, tmp_path):
+    with pytest.raises(InputError, match="dose: expected the frame of reference of the moving scan, got another"):
+        call(folder, tmp_path / "out", "other.dcm")
+    assert list(tmp_path.iterdir()) == []
