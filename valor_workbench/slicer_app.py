@@ -225,6 +225,17 @@ class Workspace:
             node.JumpSliceByCentering(*at)
             view.schedule_render()
 
+    def hide_shapes(self) -> None:
+        """Hide every segmentation, surface, deformation and legend, before another case is shown."""
+        for kind in ("vtkMRMLSegmentationNode", "vtkMRMLModelNode", "vtkMRMLTransformNode"):
+            for n in range(self.scene.GetNumberOfNodesByClass(kind)):
+                node = self.scene.GetNthNodeByClass(n, kind)
+                if kind == "vtkMRMLModelNode" and node.GetHideFromEditors():
+                    continue
+                for d in range(node.GetNumberOfDisplayNodes()):
+                    if node.GetNthDisplayNode(d) is not None:
+                        node.GetNthDisplayNode(d).SetVisibility(False)
+
     def set_slices_at(self, node: Any) -> None:
         """Center the slices on a node that is no volume, and show all of it."""
         bounds = [0.0] * 6

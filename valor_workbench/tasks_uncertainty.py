@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
+
 from valor_workbench.tasks_files import write_table
 from valor_workbench.worker import Context
 from valorlib.core.images import Dose, Image, LabelMap
@@ -168,11 +170,16 @@ def _for_scene(found: Any) -> Any:
         jacobian=found.jacobian,
         log_jacobian=log_of(found.jacobian),
         folds=found.folds,
-        uncertainty=replace(found.uncertainty, sigma=found.sigma, rank=found.rank),
+        uncertainty=replace(found.uncertainty, sigma=_in_body(found), rank=found.rank),
         landmarks=found.landmarks,
         warnings=found.warnings,
         **parts,
     )
+
+
+def _in_body(found: Any) -> Image:
+    """The expected error, 0 outside the body, where it says nothing."""
+    return Image(np.where(found.rank.array > 0, found.sigma.array, 0).astype(np.float32), found.sigma.grid)
 
 
 def make_rt_demo(context: Context, seed: int) -> RtDemo:

@@ -232,6 +232,7 @@ class PointsLogic:
     async def _demo(self) -> None:
         self._session.busy("Making the example")
         fixed, moving = await self._session.quick.run(tasks_points.make_organs_demo, 0)
+        self._session.workspace.hide_shapes()
         with self._session.server.state:
             first = scene_nodes.add_labels(self._session.scene, fixed, "Organs of patient 1 (fixed)")
             second = scene_nodes.add_labels(self._session.scene, moving, "Organs of patient 2 (moving)")

@@ -128,6 +128,7 @@ class ScansLogic:
         """Make the generated pair and show it."""
         self._session.busy("Making the example")
         data = await self._session.quick.run(tasks.make_demo, seed, size)
+        self._session.workspace.hide_shapes()
         with self._session.server.state:
             self.state.data.fixed = self.state.data.moving = ""
             self.add(data.fixed, "7T (fixed)")

@@ -173,11 +173,15 @@ class UncertaintyLogic:
 
     def _show(self, done: Assessed) -> None:
         found = done.found
-        sigma = found.sigma.array
+        body = found.rank.array > 0
+        sigma = found.sigma.array[body] if body.any() else found.sigma.array
         with self._session.server.state:
             data = self.state.data
             data.ready, data.chart = True, done.chart
-            data.threshold, data.threshold_max = 0.0, round(float(np.percentile(sigma, 99.5)), 1) or 1.0
+            data.threshold, data.threshold_max = (
+                0.0,
+                round(float(np.percentile(sigma, 99.5)), 1) or 1.0,
+            )
             unit = "mm expected error (mean)" if found.uncertainty.in_mm else "relative uncertainty (mean)"
             data.summary = f"Done in {done.seconds:.1f} s. {float(sigma.mean()):.1f} {unit}. {found.folds.sentence}"
             data.warnings = list(found.warnings)
@@ -220,10 +224,10 @@ class UncertaintyLogic:
         workspace = self._session.workspace
         workspace.show_layers(self._scans.node("fixed"), node, 0.55)
         if node is not None:
-            threshold = float(self.state.data.threshold or 0.0) if chosen == "sigma" else 0.0
-            display = node.GetDisplayNode()
-            display.SetApplyThreshold(threshold > 0 or chosen.startswith("dose"))
-            display.SetThreshold(threshold if chosen == "sigma" else 0.5, 1e9)
+            # Nothing is shown outside the body and where there is no dose.
+            lowest = max(float(self.state.data.threshold or 0.0), 0.01) if chosen == "sigma" else 0.5
+            node.GetDisplayNode().SetApplyThreshold(chosen != "jacobian")
+            node.GetDisplayNode().SetThreshold(lowest, 1e9)
         for role, title in TITLES.items():
             other = self.nodes.node(self._session.scene, role)
             if other is not None:
@@ -268,6 +272,7 @@ class UncertaintyLogic:
         self._session.busy("Making the example")
         data: RtDemo = await self._session.quick.run(tasks_uncertainty.make_rt_demo, 0)
         scene = self._session.scene
+        self._session.workspace.hide_shapes()
         with self._session.server.state:
             self._scans.state.data.fixed = self._scans.state.data.moving = ""
             self._scans.state.data.show = "fixed"

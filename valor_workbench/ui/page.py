@@ -106,7 +106,7 @@ def _messages(names: Any, actions: PageActions) -> None:
                       click_close=actions.dismiss, raw_attrs=['data-test="notice"']):  # fmt: skip
             html.Span(f"{{{{ {names.notice} }}}} ")
             html.A(
-                f"{{{{ {names.download_name} }}}}", v_if=names.download_url, href=(names.download_url,),
+                f"{{{{ {names.download_name} }}}}", v_if=names.download_url, href=(names.download_url,), classes="ml-1",
                 raw_attrs=["download", 'data-test="download"'],
             )  # fmt: skip
         with html.Div(v_if=names.busy, classes="d-flex align-center ga-2 pa-2", raw_attrs=['data-test="busy"']):

@@ -90,9 +90,14 @@ def _coupling_table(names: Any, actions: PointsActions) -> None:
         with html.Table(classes="valor-table valor-matrix", **aria("S: 0 each by itself, 1 as one")):
             with html.Thead(), html.Tr():
                 html.Th("")
-                html.Th("{{ row.name }}", v_for=f"row in {names.coupling}", key="row.name", raw_attrs=['scope="col"'])
+                html.Th(
+                    "{{ row.name.replaceAll('_', ' ') }}",
+                    v_for=f"row in {names.coupling}",
+                    key="row.name",
+                    raw_attrs=['scope="col"'],
+                )
             with html.Tbody(), html.Tr(v_for=f"(row, i) in {names.coupling}", key="row.name"):
-                html.Th("{{ row.name }}", raw_attrs=['scope="row"'])
+                html.Th("{{ row.name.replaceAll('_', ' ') }}", raw_attrs=['scope="row"'])
                 with html.Td(v_for="(value, j) in row.values", key="j"):
                     html.Span("1", v_if="i === j", classes="valor-hint")
                     html.Input(
