@@ -60,6 +60,7 @@ class Workbench:
         self.uncertainty = UncertaintyLogic(self.session, self.scans, self.run)
         self.organ_method = MethodLogic(self.session, "points")
         self.points = PointsLogic(self.session, self.scans, self.organ_method, self.run)
+        self.page.demos |= {"points": self.points.load_demo, "uncertainty": self.uncertainty.load_demo}
         self._join()
         self._guard = guard
         self.server.controller.on_server_bind.add(self._bind)

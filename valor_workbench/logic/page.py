@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ class PageLogic:
     def __init__(self, session: Session, scans: ScansLogic) -> None:
         self._session, self._scans = session, scans
         self._last_probe = 0.0
+        self.demos: dict[str, Callable[[], None]] = {"registration": scans.load_demo}
         names = session.page.name
         session.page.bind_changes({names.layout: session.workspace.set_layout, names.dark: self._paint_background})
         session.workspace.on_cursor(self._probe)
@@ -47,9 +49,15 @@ class PageLogic:
         """Open a file or a folder of DICOM files."""
         self._scans.open_path(path)
 
-    def load_demo(self) -> None:
-        """Open the generated pair."""
-        self._scans.load_demo()
+    def load_demo(self, kind: Any = "registration") -> None:
+        """Open a generated case and go to its panel."""
+        load = self.demos.get(str(kind))
+        if load is None:
+            raise InputError(f"example: expected one of {', '.join(self.demos)}")
+        with self._session.server.state:
+            self._session.page.data.open_dialog = False
+            self._session.page.data.module = str(kind)
+        load()
 
     def _list(self, folder: Path) -> None:
         try:

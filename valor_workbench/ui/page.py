@@ -43,8 +43,8 @@ class PageActions(Protocol):
     def fit(self) -> None:
         """Fit every view."""
 
-    def load_demo(self) -> None:
-        """Open the generated pair."""
+    def load_demo(self, kind: str) -> None:
+        """Open a generated case and go to its panel."""
 
     def dismiss(self) -> None:
         """Take the messages away."""
@@ -136,7 +136,11 @@ def _open_dialog(names: Any, actions: PageActions) -> None:
                 with html.Label(classes="valor-upload v-btn v-btn--density-default v-btn--size-default bg-primary"):
                     html.Span(text)
                     html.Input(type="file", raw_attrs=[*more.split(), "data-valor-upload", f'aria-label="{text}"'])
-            button("Generated example", actions.load_demo, size="default", icon="mdi-flask-outline")
+        html.P("Or try it on generated cases, whose truth is known:", classes="valor-hint mb-1")
+        with html.Div(classes="d-flex ga-2 mb-3 flex-wrap"):
+            for text, kind in (("Breast scans", "registration"), ("Organs", "points"), ("Radiotherapy", "uncertainty")):
+                button(text, (actions.load_demo, f"['{kind}']"), icon="mdi-flask-outline",
+                       raw_attrs=[f'data-test="demo-{kind}"'])  # fmt: skip
         html.Div(id="valor-upload-status", classes="valor-hint mb-2", raw_attrs=['role="status"'])
         with html.Div(classes="d-flex ga-2 align-center"):
             v.VTextField(
