@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -78,23 +79,65 @@ def test_csv_points_keep_their_order(case, tmp_path):
 
 GOOD = "x,y,z,label\n" + "\n".join(f"{10 * (n % 3)},{7 * (n % 5)},{n},{1 + n % 2}" for n in range(30)) + "\n"
 BAD = {
-    "no rows": "x,y,z,label\n",
-    "nan": GOOD + "nan,1,2,1\n",
-    "one point": "x,y,z,label\n1,2,3,1\n",
-    "plane": "x,y,z,label\n" + "\n".join(f"{n},{n * n},0,1" for n in range(9)) + "\n",
-    "twice": GOOD + GOOD.splitlines()[1] + "\n",
-    "other labels": GOOD.replace(",1\n", ",8\n").replace(",2\n", ",9\n"),
-    "meters": "x,y,z,label\n" + "\n".join(f"{n % 3 / 1e3},{n % 5 / 1e3},{n / 1e3},1" for n in range(30)) + "\n",
+    "no rows": ("x,y,z,label\n", "points"),
+    "nan": (GOOD + "nan,1,2,1\n", "finite"),
+    "one point": ("x,y,z,label\n1,2,3,1\n", "at least 4 points"),
+    "plane": ("x,y,z,label\n" + "\n".join(f"{n},{n * n},0,1" for n in range(9)) + "\n", "one plane"),
+    "twice": (GOOD + GOOD.splitlines()[1] + "\n", "duplicates"),
+    "other labels": (GOOD.replace(",1\n", ",8\n").replace(",2\n", ",9\n"), "both sets"),
+    "meters": (
+        "x,y,z,label\n" + "\n".join(f"{n % 3 / 1e3},{n % 5 / 1e3},{n / 1e3},1" for n in range(30)) + "\n",
+        "meters",
+    ),
+    "no labels": ("x,y,z\n" + "\n".join(row.rsplit(",", 1)[0] for row in GOOD.splitlines()[1:]) + "\n", "label"),
 }
 
 
 @pytest.mark.parametrize("fault", sorted(BAD))
 def test_bad_points_end_in_one_sentence_and_nothing(tmp_path, capsys, fault):
     (tmp_path / "fixed.csv").write_text(GOOD)
-    (tmp_path / "moving.csv").write_text(BAD[fault])
+    (tmp_path / "moving.csv").write_text(BAD[fault][0])
     words = [str(tmp_path / "fixed.csv"), str(tmp_path / "moving.csv"), "--output", str(tmp_path / "out")]
     assert cli.main(["points", *words, "--quiet"]) == 2
     said = capsys.readouterr().err.strip()
     assert said.count("\n") == 0
     assert "Traceback" not in said
+    assert BAD[fault][1] in said, said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_million_points_are_refused_before_the_start(tmp_path, capsys):
+    points = np.random.default_rng(0).uniform(0, 200, (1_000_000, 3))
+    rows = np.column_stack([points, np.arange(len(points)) % 5 + 1])
+    for name in ("fixed", "moving"):
+        np.savetxt(tmp_path / f"{name}.csv", rows, delimiter=",", header="x,y,z,label", comments="", fmt="%.4f")
+    words = [str(tmp_path / "fixed.csv"), str(tmp_path / "moving.csv"), "--output", str(tmp_path / "out")]
+    assert cli.main(["points", *words, "--quiet"]) == 2
+    assert "that need" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def without(labels, organ, *, named):
+    array = np.where(labels.array == organ, 0, labels.array)
+    return dataclasses.replace(
+        labels, array=array, names={n: w for n, w in labels.names.items() if named or n != organ}
+    )
+
+
+def test_an_empty_organ_is_refused(case, tmp_path, capsys):
+    write_labels(without(case.fixed, case.fixed.labels[0], named=True), tmp_path / "fixed.seg.nrrd")
+    write_labels(case.moving, tmp_path / "moving.seg.nrrd")
+    words = [str(tmp_path / "fixed.seg.nrrd"), str(tmp_path / "moving.seg.nrrd"), "--output", str(tmp_path / "out")]
+    assert cli.main(["points", *words, *QUICK]) == 2
+    assert "got none in liver" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_organs_of_one_set_alone_are_named(case, tmp_path):
+    write_labels(without(case.fixed, 5, named=False), tmp_path / "fixed.seg.nrrd")
+    write_labels(case.moving, tmp_path / "moving.seg.nrrd")
+    words = [str(tmp_path / "fixed.seg.nrrd"), str(tmp_path / "moving.seg.nrrd"), "--output", str(tmp_path / "out")]
+    assert cli.main(["points", *words, *QUICK]) == 0
+    said = " ".join(json.loads((tmp_path / "out" / "metrics.json").read_text())["warnings"])
+    assert "spleen is missing in fixed" in said

@@ -99,9 +99,9 @@ class MoBcpdOptions(Options):
     )
     fine_loops: int = option(4, "Loops with all points after the coarse run", low=1, high=500, advanced=True)
     max_loops: int = option(200, "Most loops of the coarse run", low=1, high=2000, advanced=True)
-    min_loops: int = option(15, "Fewest loops of the coarse run", low=1, high=2000, advanced=True)
-    epsilon_mm: float = option(1e-3, "Stop when sigma changes less", low=0.0, high=10.0, unit="mm", advanced=True)
-    step_mm: float = option(0.2, "... and no point moves more", low=0.0, high=1e6, unit="mm", advanced=True)
+    min_loops: int = option(8, "Fewest loops of the coarse run", low=1, high=2000, advanced=True)
+    epsilon_mm: float = option(1e-2, "Stop when sigma changes less", low=0.0, high=10.0, unit="mm", advanced=True)
+    step_mm: float = option(0.5, "... and no point moves more", low=0.0, high=1e6, unit="mm", advanced=True)
     tolerance: float = option(
         1e-4, "Share of the motion's variance the low rank may lose", low=1e-12, high=0.1, advanced=True
     )
@@ -115,7 +115,9 @@ class MoBcpdOptions(Options):
 OMC = MoBcpdOptions()
 GMC = replace(OMC, between_organs=1.0)
 BCPD = replace(OMC, use_labels=False, surfaces=False)
-PLAIN = replace(OMC, length_mm=30.0, size_mm=10.0, long_size_mm=0.0, surfaces=False)
+PLAIN = replace(
+    OMC, length_mm=30.0, size_mm=10.0, long_size_mm=0.0, surfaces=False, min_loops=15, epsilon_mm=1e-3, step_mm=0.2
+)
 CPD = replace(PLAIN, use_labels=False, similarity="none", spread=False, start="given")
 PAPER = replace(PLAIN, outliers=0.0, start="given", epsilon_mm=0.1, step_mm=1e6)
 QUICK = replace(OMC, coarse_points=300, sample_points=500, max_loops=40, min_loops=5, fine_loops=1, starts=1)
@@ -128,7 +130,9 @@ PRESETS = {
     "paper": PAPER,
     "same_patient": replace(OMC, length_mm=50.0, size_mm=4.0, long_size_mm=10.0, similarity="rigid"),
     "lungs": replace(OMC, length_mm=80.0, size_mm=10.0, start="affine"),
-    "keypoints": replace(BCPD, length_mm=50.0, size_mm=15.0, long_size_mm=0.0, outliers=0.4),
+    "keypoints": replace(
+        BCPD, length_mm=50.0, size_mm=15.0, long_size_mm=0.0, outliers=0.4, min_loops=15, epsilon_mm=1e-3, step_mm=0.2
+    ),
     "quick": QUICK,
 }
 REASONS = {

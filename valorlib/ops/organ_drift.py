@@ -26,6 +26,7 @@ STIFFNESS = 0.6
 STIFF_LENGTH = 2.0
 SURFACE_POINTS = 400
 SURFACE_LOOPS = 10
+CLOSED = 1.15
 LAST_POINTS = 800
 LAST_LOOPS = 4
 Report = Callable[[int, float], None]
@@ -108,7 +109,7 @@ def still_motion(clouds: Clouds, plan: Plan, start: NDArray[np.float64], bases: 
     )
 
 
-def build_bases(clouds: Clouds, plan: Plan, start: NDArray[np.float64]) -> tuple[Basis, ...]:
+def build_bases(clouds: Clouds, plan: Plan, start: NDArray[np.float64], *, candidates: int = 1500) -> tuple[Basis, ...]:
     """Inducing points of each coherent group, in the frame after `start`."""
     frame = still_motion(clouds, plan, start)
     moving = frame.enter(torch.as_tensor(clouds.moving, device=plan.device))
@@ -127,6 +128,7 @@ def build_bases(clouds: Clouds, plan: Plan, start: NDArray[np.float64]) -> tuple
                     tolerance=plan.tolerance,
                     max_rank=plan.max_rank,
                     generator=generator,
+                    candidates=candidates,
                 )
             )
     return tuple(bases)
@@ -199,6 +201,12 @@ class StiffRun:
     motion: PointMotion
     level: Level
     distance_mm: float
+    spacing_mm: float = 0.0
+
+    @property
+    def closed(self) -> bool:
+        """True when the surfaces lie as close as two samples of one surface do."""
+        return self.distance_mm <= CLOSED * self.spacing_mm
 
     def enter(self, bases: tuple[Basis, ...]) -> PointMotion:
         """The motion in other bases."""
@@ -211,7 +219,7 @@ def stiff_run(clouds: Clouds, plan: Plan, start: NDArray[np.float64], report: Re
     prior = dataclasses.replace(
         plan.prior, size_mm=plan.prior.size_mm * STIFFNESS, length_mm=plan.prior.length_mm * STIFF_LENGTH
     )
-    stiff = dataclasses.replace(plan, prior=prior, tolerance=max(plan.tolerance, 1e-3))
+    stiff = dataclasses.replace(plan, prior=prior, tolerance=max(plan.tolerance, 1e-2))
     center = still_motion(clouds, plan, start).center
     first = still_motion(few, stiff, start, build_bases(few, stiff, start))
     first = dataclasses.replace(first, center=center)
@@ -224,7 +232,7 @@ def stiff_run(clouds: Clouds, plan: Plan, start: NDArray[np.float64], report: Re
     level = level_of(some, stiff, drifted, plan.settings)
     fit = fit_surfaces(level, drifted, loops=SURFACE_LOOPS)
     spread = dataclasses.replace(fit.motion, variance=max(fit.distance_mm**2 / 2, plan.settings.floor_mm**2))
-    return StiffRun(spread, level, fit.distance_mm)
+    return StiffRun(spread, level, fit.distance_mm, fit.spacing_mm)
 
 
 def _in_bases(motion: PointMotion, bases: tuple[Basis, ...], level: Level) -> PointMotion:
@@ -248,7 +256,11 @@ def best_stiff_run(
 
     A long reach finds large turns of an organ, a short one keeps to a good start; which is better differs by case.
     """
-    runs = [stiff_run(clouds, dataclasses.replace(plan, gamma=gamma), start, report) for gamma in gammas]
+    runs: list[StiffRun] = []
+    for gamma in gammas:
+        runs.append(stiff_run(clouds, dataclasses.replace(plan, gamma=gamma), start, report))
+        if runs[-1].closed:
+            break
     return min(runs, key=lambda run: run.distance_mm)
 
 

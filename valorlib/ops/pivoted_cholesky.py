@@ -11,6 +11,9 @@ from valorlib.core.errors import InputError
 from valorlib.ops.gp_kernel import MotionPrior, motion_kernel
 
 
+WHOLE = 800
+
+
 @dataclass(frozen=True, eq=False)
 class Basis:
     """Inducing points of one coherent group: G is about features @ features.T, for any points.
@@ -47,7 +50,7 @@ def inducing_basis(
     tolerance: float,
     max_rank: int,
     generator: torch.Generator,
-    candidates: int = 4000,
+    candidates: int = 1500,
 ) -> Basis:
     """Choose inducing points until the largest variance left out is below `tolerance` of the prior's.
 
@@ -72,11 +75,13 @@ def inducing_basis(
     scale = prior.variance(organs)
     left = scale.clone()
     chosen: list[int] = []
+    whole = motion_kernel(points, organs, points, organs, prior) if len(points) <= WHOLE else None
     for rank in range(limit):
         pivot = int(left.argmax())
         if float(left[pivot]) <= tolerance * float(scale.max()):
             break
-        column = motion_kernel(points, organs, points[pivot : pivot + 1], organs[pivot : pivot + 1], prior)[:, 0]
+        one = slice(pivot, pivot + 1)
+        column = motion_kernel(points, organs, points[one], organs[one], prior)[:, 0] if whole is None else whole[pivot]
         column = (column - columns[:, :rank] @ columns[pivot, :rank]) / left[pivot].sqrt()
         columns[:, rank] = column
         left = (left - column.square()).clamp_min(0)

@@ -22,22 +22,32 @@ LEAST_NOISE_MM = 0.2
 TUKEY = 4.7
 FAR = 3.0
 KEPT = 0.7
+DIRECT = 400
+GRADIENT_LOOPS = 25
 
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """Neighbors of each point: rows (n, k), within its organ; flat (n,) 1 where they lie on a surface, 0 in a cloud."""
+    """Neighbors of each point: rows (n, k), within its organ; flat (n,) 1 where they lie on a surface, 0 in a cloud.
+
+    spacing_mm: distance to the nearest other point, mean over the nearer 70 %, a mean over organs.
+    """
 
     rows: I64
     flat: F64
+    spacing_mm: float
 
 
 @dataclass(frozen=True, eq=False)
 class SurfaceFit:
-    """Motion after the fit; distance_mm: mean over the nearer 70 % of the points, both ways, a mean over organs."""
+    """Motion after the fit; distance_mm: mean over the nearer 70 % of the points, both ways, a mean over organs.
+
+    spacing_mm: the same distance between the points of one cloud, a mean of both.
+    """
 
     motion: PointMotion
     distance_mm: float
+    spacing_mm: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +65,17 @@ def patches_of(points: F64, organs: I64) -> Patches:
     """Neighborhoods of points (n, 3) of organs (n,); organs of few points count as no surface."""
     rows = np.repeat(np.arange(len(points))[:, None], NEIGHBORS, axis=1)
     flat = np.zeros(len(points))
+    spacing: list[float] = []
     for organ in np.unique(organs):
         own = np.nonzero(organs == organ)[0]
         if len(own) <= 2 * NEIGHBORS:
             continue
-        _, near = cKDTree(points[own]).query(points[own], k=NEIGHBORS)
+        distance, near = cKDTree(points[own]).query(points[own], k=NEIGHBORS)
+        spacing.append(_nearer(distance[:, 1]))
         rows[own] = own[near]
         sizes = np.linalg.eigvalsh(_moments(points[rows[own]]))
         flat[own] = np.clip(1 - sizes[:, 0] / (FLAT * sizes[:, 1] + 1e-12), 0, 1)
-    return Patches(rows, flat)
+    return Patches(rows, flat, float(np.mean(spacing)) if spacing else 0.0)
 
 
 def _moments(near: F64) -> F64:
@@ -93,7 +105,7 @@ def fit_surfaces(level: Level, motion: PointMotion, *, loops: int) -> SurfaceFit
     for _ in range(loops):
         surfaces.solve(matches)
         matches = surfaces.match()
-    return SurfaceFit(surfaces.motion(), matches.distance_mm)
+    return SurfaceFit(surfaces.motion(), matches.distance_mm, surfaces.spacing_mm)
 
 
 class _Surfaces:
@@ -104,6 +116,7 @@ class _Surfaces:
         self.y, self.x = level.moving.cpu().numpy(), level.fixed.cpu().numpy()
         self.own, self.other = level.moving_organs.cpu().numpy(), level.fixed_organs.cpu().numpy()
         self.patches, still = patches_of(self.y, self.own), patches_of(self.x, self.other)
+        self.spacing_mm = (self.patches.spacing_mm + still.spacing_mm) / 2
         self.flat, self.fixed_normals = still.flat, normals_of(self.x, still)
         self.organs = np.intersect1d(self.own, self.other)
         self.trees = {k: cKDTree(self.x[self.other == k]) for k in self.organs.tolist()}
@@ -166,12 +179,8 @@ class _Surfaces:
             place[:] = -1
             place[rows] = np.arange(len(rows))
             mine = np.nonzero((place[found.moving] >= 0) & (found.weights > 0))[0]
-            slope = phi[place[found.moving[mine]]][:, :, None] * pull[mine][:, None, :]
-            root = np.sqrt(found.weights[mine])
-            slope = slope.reshape(len(mine), 3 * phi.shape[1]) * root[:, None]
-            gram = slope.T @ slope
-            gram[np.diag_indices(len(gram))] += 1
-            self.weights[g] = np.linalg.solve(gram, slope.T @ (gap[mine] * root)).reshape(-1, 3)
+            features = phi[place[found.moving[mine]]]
+            self.weights[g] = _weights_of(features, pull[mine], gap[mine], found.weights[mine], self.weights[g])
 
     def motion(self) -> PointMotion:
         like = self.begin.start
@@ -191,3 +200,36 @@ class _Surfaces:
 def _nearer(distance: F64) -> float:
     """Mean of the nearer 70 %, so that noise and missing parts do not count."""
     return float(np.sort(distance)[: max(1, int(KEPT * len(distance)))].mean())
+
+
+def _weights_of(features: F64, pull: F64, gap: F64, precision: F64, last: F64) -> F64:
+    """(r, 3) weights a of least precision * (pull . (features a) - gap)^2 + |a|^2.
+
+    Small problems are solved at once; large ones (many organs in one group) by conjugate gradients from `last`.
+    """
+    rank = features.shape[1]
+    root = np.sqrt(precision)
+    if 3 * rank <= DIRECT:
+        slope = (features[:, :, None] * pull[:, None, :]).reshape(len(gap), 3 * rank) * root[:, None]
+        gram = slope.T @ slope
+        gram[np.diag_indices(len(gram))] += 1
+        return np.asarray(np.linalg.solve(gram, slope.T @ (gap * root)).reshape(rank, 3))
+
+    def apply(a: F64) -> F64:
+        along = np.sum((features @ a) * pull, axis=1) * precision
+        return np.asarray(a + features.T @ (along[:, None] * pull))
+
+    alike = (features * precision[:, None]).T @ features / 3
+    alike[np.diag_indices(rank)] += 1
+    inverse = np.linalg.inv(alike)
+    a = last.copy()
+    rest = features.T @ ((gap * precision)[:, None] * pull) - apply(a)
+    step = ready = inverse @ rest
+    for _ in range(GRADIENT_LOOPS):
+        there = apply(step)
+        length = np.sum(rest * ready) / max(float(np.sum(step * there)), 1e-300)
+        a, left = a + length * step, rest - length * there
+        next_ready = inverse @ left
+        turn = np.sum(left * next_ready) / max(float(np.sum(rest * ready)), 1e-300)
+        step, rest, ready = next_ready + turn * step, left, next_ready
+    return np.asarray(a)
