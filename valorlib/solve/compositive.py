@@ -32,6 +32,7 @@ from valorlib.solve.schedule import Level, Plateau
 Constraint = Callable[[Tensor, Grid], Tensor]
 MASK_EVERY = 6
 FINAL_ROUNDS = 30
+VOLUME_EVERY = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +165,8 @@ class Compositive:
             u = v + sample(u[None], at + to_voxels(v, field_grid)[None])[0]
             u = gaussian(u, [level.total_mm / s for s in spacing])
             u = damp_divergence(u, spacing, level.volume_mm)
-            u = keep_volume(u, spacing, level.least_volume)
+            if step % VOLUME_EVERY == VOLUME_EVERY - 1:
+                u = keep_volume(u, spacing, level.least_volume)
             for constrain in self.constraints:
                 u = constrain(u, field_grid)
         return keep_volume(u, spacing, level.least_volume, rounds=FINAL_ROUNDS)
