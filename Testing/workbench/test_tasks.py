@@ -15,6 +15,7 @@ from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.images import Image, LabelMap
 from valorlib.core.inputs import ImagePair
+from valorlib.core.transforms import DisplacementField
 from valorlib.metrics.contours import Contours
 
 
@@ -50,6 +51,44 @@ def test_a_corrupt_file_is_refused_in_one_sentence(context, tmp_path):
     path.write_bytes(b"NRRD0004\ntype: short\n")
     with pytest.raises(InputError, match="broken"):
         tasks.open_path(context, path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a.nii.gz", "a.mha", "a.h5", "a.tfm", "a.mat", "a.mrk.json", "a.fcsv", "a.csv", "a.seg.nrrd", "a.dcm", "a.stl"],
+)
+@pytest.mark.parametrize("content", [b"", b"\x00\xff\x17nothing that anybody knows\n" * 20], ids=["empty", "noise"])
+def test_noise_and_empty_files_of_every_kind_are_refused_in_one_sentence(context, tmp_path, name, content):
+    (tmp_path / "own").mkdir()
+    path = tmp_path / "own" / name
+    path.write_bytes(content)
+    with pytest.raises(InputError) as refused:
+        tasks.open_path(context, path)
+    assert "Traceback" not in str(refused.value)
+
+
+def test_the_error_to_a_known_deformation_is_a_map_in_the_body(image):
+    grid = Grid((24, 22, 20), (2.0, 2.0, 2.0))
+    body = np.zeros(grid.shape, dtype=np.float32)
+    body[4:16, 5:17, 5:19] = 100.0
+    truth = DisplacementField(np.zeros((*grid.shape, 3), dtype=np.float32), grid)
+    found = DisplacementField(np.full((*grid.shape, 3), (0.0, 3.0, 4.0), dtype=np.float32), grid)
+    pair = ImagePair(Image(body, grid), Image(body, grid))
+    error = tasks_registration.error_map(found, truth, pair)
+    assert error.array[10, 11, 12] == pytest.approx(5.0)
+    assert error.array[0, 0, 0] == 0.0
+    assert tasks_registration.error_map(found, None, pair) is None
+    other = DisplacementField(np.zeros((*image.grid.shape, 3), dtype=np.float32), image.grid)
+    assert tasks_registration.error_map(found, other, pair) is None
+
+
+def test_columns_become_a_table_and_no_rows_no_file(tmp_path):
+    tasks_files.write_table(tmp_path / "a.csv", {"name": ["x, y", "z"], "value": [1.5, None]})
+    assert (tmp_path / "a.csv").read_text() == 'name,value\n"x, y",1.5\nz,\n'
+    tasks_files.write_table(tmp_path / "b.csv", {"name": []})
+    tasks_files.write_table(tmp_path / "c.csv", {})
+    assert not (tmp_path / "b.csv").exists()
+    assert not (tmp_path / "c.csv").exists()
 
 
 def test_contours_become_a_label_map_with_the_smaller_on_top(context):

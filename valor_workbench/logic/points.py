@@ -160,7 +160,9 @@ class PointsLogic:
         done: Carried = await self._run.run(tasks_points.carry, given, name, options, 0)
         if self.nodes is not None:
             remove(self._session.scene, self.nodes)
-        self.nodes = scene_functions.write_result(self._session.scene, done.outcome, fixed=fixed, moving=moving)
+        self.nodes = await self._session.in_steps(
+            scene_functions.write_steps(self._session.scene, done.outcome, fixed=fixed, moving=moving)
+        )
         self._done = done
         self._scans.refresh()
         rows = done.outcome.rows

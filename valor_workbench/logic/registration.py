@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -80,7 +81,8 @@ class RegistrationLogic:
         if field is None:
             raise InputError("result: expected a displacement field; choose another method")
         outcome = scene_functions.Outcome(done.result, field, done.warped, done.jacobian, done.record["numbers"])
-        nodes = scene_functions.write_result(self._session.scene, pair, outcome, fixed, moving)
+        outcome = await asyncio.to_thread(scene_functions.prepared, outcome)
+        nodes = await self._session.in_steps(scene_functions.write_steps(self._session.scene, outcome, fixed, moving))
         self._scans.refresh()
         for call in self.finished:
             call(nodes, done)

@@ -8,7 +8,7 @@ import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from valor_workbench.slicer_app import Workspace
 from valor_workbench.states import PageState
 from valor_workbench.transfers import Downloads
 from valorlib.core.errors import Cancelled, InputError
+from valorlib.scene.nodes import ResultNodes
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,15 @@ class Session:
         except Exception as error:
             logger.exception("workbench task failed")
             self.fail(f"Something went wrong ({type(error).__name__}); the terminal shows the details.")
+
+    async def in_steps(self, steps: Generator[None, None, ResultNodes]) -> ResultNodes:
+        """Take the steps that write a result, and let the views answer between them."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            await asyncio.sleep(0.005)
 
     def guarded(self, call: Callable[..., Any]) -> Callable[..., Any]:
         """A handler of the page whose errors become one sentence on the page."""

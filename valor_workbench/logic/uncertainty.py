@@ -162,7 +162,9 @@ class UncertaintyLogic:
         fixed = self._scans.node("fixed")
         if self.nodes is not None:
             remove(self._session.scene, self.nodes)
-        self.nodes = scene_functions.write_result(self._session.scene, inputs, done.outcome, fixed=fixed)
+        self.nodes = await self._session.in_steps(
+            scene_functions.write_steps(self._session.scene, inputs, done.outcome, fixed=fixed)
+        )
         self._done = done
         self._scans.refresh()
         self._show(done)
