@@ -58,6 +58,8 @@ class Context:
 def serve(connection: Connection, stop: Event, folder: Path) -> None:
     """Take tasks from the pipe, one after the other, until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        os.nice(5)  # the page answers first, where cores are few
     _end_with_parent(folder)
     lock = threading.Lock()
 
