@@ -26,8 +26,8 @@ class ValorOptions(Options):
         "What makes two images alike: local correlation, or squared for contrast that may turn over",
         choices=("lncc", "lncc_squared"),
     )
-    levels_mm: tuple[float, ...] = option((2.8, 1.4, 0.9), "Voxels of each level", low=0.2, high=20.0, unit="mm")
-    iterations: tuple[int, ...] = option((40, 30, 15), "Most steps at each level", low=1, high=1000)
+    levels_mm: tuple[float, ...] = option((5.6, 2.8, 1.4, 0.9), "Voxels of each level", low=0.2, high=20.0, unit="mm")
+    iterations: tuple[int, ...] = option((25, 40, 30, 15), "Most steps at each level", low=1, high=1000)
     smoothness_mm: float = option(2.0, "Smoothness of the motion at the finest level", low=0.2, high=20.0, unit="mm")
     reach_mm: float = option(8.0, "Neighborhood that moves together in a step", low=0.5, high=40.0, unit="mm")
     tumor_motion: tuple[str, ...] = option(
@@ -66,11 +66,11 @@ class ValorOptions(Options):
                 field_mm=max(2.0 * mm, 1.4 * self.smoothness_mm),
                 step_mm=(0.36 if n < 2 else 0.28) * mm,
                 gradient_mm=self.reach_mm,
-                total_mm=self.smoothness_mm * (1.0 if n else 1.5),
+                total_mm=self.smoothness_mm * (1.0 if n > 0 else 1.5),
                 window_mm=max(1.8 * mm, 3.0),
                 stride=1 if n < 2 else 2,
             )
-            for n, (mm, steps) in enumerate(used)
+            for n, (mm, steps) in enumerate(used, start=min(0, 3 - len(used)))
         ]
 
 
@@ -81,9 +81,14 @@ PRESETS = {
     "longitudinal": ValorOptions(
         start="rigid", ignore_tumor_mm=5.0, levels_mm=(4.0, 2.0, 1.0), smoothness_mm=3.0, iterations=(30, 25, 12)
     ),
-    "ct": ValorOptions(clip=(-1000.0, 400.0), levels_mm=(6.0, 3.0, 1.5), smoothness_mm=3.0),
+    "ct": ValorOptions(clip=(-1000.0, 400.0), levels_mm=(6.0, 3.0, 1.5), iterations=(40, 30, 15), smoothness_mm=3.0),
     "multimodal": ValorOptions(
-        start="rigid", similarity="lncc_squared", levels_mm=(6.0, 3.0, 1.8), smoothness_mm=5.0, reach_mm=12.0
+        start="rigid",
+        similarity="lncc_squared",
+        levels_mm=(6.0, 3.0, 1.8),
+        iterations=(40, 30, 15),
+        smoothness_mm=5.0,
+        reach_mm=12.0,
     ),
 }
 REASONS = {
