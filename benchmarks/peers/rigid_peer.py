@@ -35,10 +35,10 @@ def greedy(fixed, moving, starts):
         begin = time.process_time()
         run = Greedy3D()
         run.execute(
-            "-i f m -a -dof 6 -m NMI -n 100x50x10 -ia-image-centers -search 400 20 20 -o out -threads 1 -V 0",
-            f=f, m=m, out=None,
+            "-i f m -a -dof 6 -m NMI -n 100x50x10 -ia-image-centers -search 400 20 20 -o mat -threads 1 -V 0",
+            f=f, m=m, mat=None,
         )  # fmt: skip
-        yield flip @ np.asarray(run["out"]) @ flip, time.process_time() - begin
+        yield flip @ np.asarray(run["mat"]) @ flip, time.process_time() - begin
 
 
 def elastix(fixed, moving, starts):

@@ -11,10 +11,12 @@ from skimage.filters import threshold_otsu
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.images import Image, LabelMap
-from valorlib.core.run import Run
+from valorlib.core.inputs import ImagePair
+from valorlib.core.run import Run, part
 from valorlib.core.transforms import AffineTransform, Transform
 from valorlib.ops.itk_threads import one_itk_thread
 from valorlib.ops.resample import block_means
+from valorlib.ops.rigid_polish import polish
 from valorlib.ops.transforms import map_points
 
 LEAST_OVERLAP = 0.25
@@ -160,7 +162,12 @@ def rigid_start(fixed: Image, moving: Image, run: Run) -> AffineTransform:
     # The metric adds up what its threads find in no fixed order; one thread makes the answer repeat itself.
     with one_itk_thread():
         found = _optimize(pictures[0], pictures[1], local, run)
-    return AffineTransform(frames[1] @ found @ np.linalg.inv(frames[0]))
+    matrix = frames[1] @ found @ np.linalg.inv(frames[0])
+    if all(flat):  # a slice has few pixels: the search above ends early
+        matrix, _ = polish(
+            ImagePair(fixed, moving), matrix[None], part(run.progress, 0.95, 1.0), rng=run.rng(), device=run.device
+        )
+    return AffineTransform(matrix)
 
 
 def _frame(grid: Grid, *, flat: bool) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from valorlib.core.grid import Grid
 from valorlib.core.images import Image, LabelMap
 from valorlib.core.inputs import ImagePair
 from valorlib.core.run import Progress, part
@@ -113,7 +114,8 @@ def polish(
         scaled = part(progress, number / len(levels), (number + 1) / len(levels))
         places = places_of(smoothed(pair.fixed, smooth_mm), pair.fixed_mask, count, rng, device)
         moving = binned(smoothed(pair.moving, smooth_mm), device)
-        moved, score = _climb(places, moving, found, steps=steps, step_mm=step_mm, progress=scaled)
+        free = _free(pair.fixed.grid)
+        moved, score = _climb(places, moving, found, free, steps=steps, step_mm=step_mm, progress=scaled)
         way = np.linalg.norm(((moved - found) @ corners.T)[:, :3], axis=1).mean(1)
         score = np.where(way < FARTHEST_MM, score, -1.0)
         best = int(score.argmax())
@@ -133,10 +135,20 @@ def smoothed(image: Image, sigma_mm: float) -> Image:
     return Image(ndimage.gaussian_filter(thin.array, sigma, mode="nearest"), thin.grid, image.name)
 
 
+def _free(grid: Grid) -> NDArray[np.float64]:
+    """(6, 6) projection onto the turns and shifts that keep a single slice in its plane; of a volume, onto all."""
+    if grid.size[2] > 1:
+        return np.eye(6)
+    normal = np.asarray(grid.direction)[:, 2]
+    across = np.outer(normal, normal)
+    return np.block([[across, np.zeros((3, 3))], [np.zeros((3, 3)), np.eye(3) - across]])
+
+
 def _climb(
     places: Places,
     moving: Binned,
     matrices: NDArray[np.float64],
+    free: NDArray[np.float64],
     *,
     steps: int,
     step_mm: float,
@@ -147,7 +159,7 @@ def _climb(
     center = x.mean(0)
     radius_mm = float((x - center).square().sum(1).mean().sqrt())
     base = torch.as_tensor(matrices, dtype=x.dtype, device=x.device)
-    scale = x.new_tensor([step_mm / radius_mm] * 3 + [step_mm] * 3)
+    scale = x.new_tensor(np.diag([step_mm / radius_mm] * 3 + [step_mm] * 3) @ free)
     motion = x.new_zeros(len(base), 6, requires_grad=True)
     adam = Adam([motion], 1.0)
     value = x.new_zeros(len(base))
@@ -155,8 +167,8 @@ def _climb(
         progress(step / steps, f"Mutual information, step {step + 1}")
         adam.rate = 0.02 ** (step / steps)
         adam.zero_grad()
-        value, slope = mutual_information(places, moving, *moved_rigidly(base, center, motion * scale))
+        value, slope = mutual_information(places, moving, *moved_rigidly(base, center, motion @ scale))
         (-slope).sum().backward()  # type: ignore[no-untyped-call]
         adam.step()
-    found = rigid_matrices(*moved_rigidly(base, center, motion.detach() * scale))
+    found = rigid_matrices(*moved_rigidly(base, center, motion.detach() @ scale))
     return found, value.detach().double().cpu().numpy()

@@ -17,8 +17,8 @@ from valorlib.solve.parameterizations import Affine
 from valorlib.solve.solver import Problem, solve_pyramid
 from valorlib.solve.terms import LocalCorrelations, SelfSimilarity, Term
 
-VOXELS = (24, 48)
-"""Voxels along the longest axis at each level; images are never made finer than they are."""
+VOXELS = {False: (24, 48), True: (32, 64, 128, 256)}
+"""Voxels along the longest axis at each level, of volumes and of single slices; never finer than the images are."""
 
 
 def affine_start(
@@ -29,7 +29,7 @@ def affine_start(
     *,
     kind: str = "affine",
     similarity: str = "mind",
-    iterations: Sequence[int] = (60, 40),
+    iterations: Sequence[int] | None = None,
     device: str = "cpu",
 ) -> AffineTransform:
     """The linear motion near `start` that makes both images most alike.
@@ -41,17 +41,19 @@ def affine_start(
         progress: called each step.
         kind: "rigid", "similarity" or "affine".
         similarity: "mind" (any contrast) or "lncc" (squared local correlation).
-        iterations: at most, a level.
+        iterations: at most, a level; None: 60, then 40 at each finer one.
         device: torch device.
     """
     frame = Frame(fixed.grid, start)
     longest = max(fixed.grid.extent_mm)
-    spacings = [max(longest / count, min(fixed.grid.spacing)) for count in VOXELS]
+    voxels = VOXELS[min(fixed.grid.size) == 1]
+    spacings = [max(longest / count, min(fixed.grid.spacing)) for count in voxels]
+    given = iterations if iterations is not None else (60, *[40] * (len(voxels) - 1))
     like = torch.zeros(1, device=device)
     motion = Affine(fixed.grid.extent_mm[::-1], kind=kind, like=like)
     problems = [
         _problem(fixed, moving, frame, spacing, similarity, steps, device)
-        for spacing, steps in zip(spacings, iterations, strict=True)
+        for spacing, steps in zip(spacings, given, strict=False)
     ]
     solve_pyramid(motion, problems, progress)
     return _joined(motion, frame)
