@@ -21,7 +21,7 @@ from valor_workbench.logic.scans import ScansLogic
 from valor_workbench.logic.seeds import SeedsLogic
 from valor_workbench.logic.session import Session, new_folder
 from valor_workbench.logic.uncertainty import DOSE, UncertaintyLogic
-from valor_workbench.nodes import add_image, add_labels, add_transform, as_image
+from valor_workbench.nodes import add_image, add_labels, add_landmarks, add_transform, as_image
 from valor_workbench.security import Guard
 from valor_workbench.slicer_app import ViewPainters, Workspace, slice_slider
 from valor_workbench.tasks import DemoData, Opened, warm_up
@@ -94,6 +94,8 @@ class Workbench:
             add_labels(self.session.scene, opened.labels, opened.name, self.scans.node("fixed"))
         if opened.seeds is not None:
             self.seeds.put(opened.seeds)
+        if opened.points is not None:
+            add_landmarks(self.session.scene, opened.points, opened.name)
         if opened.transform is not None:
             add_transform(self.session.scene, opened.transform, opened.name)
         if opened.dose is not None:

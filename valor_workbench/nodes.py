@@ -11,6 +11,7 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from valorlib.convert.mrml import set_image, set_segmentation, set_transform
 from valorlib.core.images import Dose, Image, LabelMap
+from valorlib.core.points import PointCloud
 from valorlib.core.transforms import AffineTransform, Transform
 from valorlib.scene.display import look_at
 from valorlib.scene.nodes import RUN
@@ -58,6 +59,23 @@ def add_transform(scene: Any, transform: Transform, name: str) -> Any:
     kind = "vtkMRMLLinearTransformNode" if linear else "vtkMRMLGridTransformNode"
     node = scene.AddNewNodeByClass(kind, scene.GetUniqueNameByString(name))
     set_transform(node, transform)
+    return node
+
+
+LANDMARKS = "VALOR.landmarks"
+"""Attribute of a markups list whose points correspond, in their order, to those of another."""
+
+
+def add_landmarks(scene: Any, cloud: PointCloud, name: str) -> Any:
+    """New markups list of landmarks, which a hand does not move by chance."""
+    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GetUniqueNameByString(name))
+    node.SetAttribute(LANDMARKS, "1")
+    for n, (x, y, z) in enumerate(cloud.points.tolist()):
+        node.AddControlPoint([-x, -y, z], f"L{n + 1}")
+    node.SetLocked(True)
+    node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetGlyphScale(1.2)
+    node.GetDisplayNode().SetTextScale(0.0)
     return node
 
 

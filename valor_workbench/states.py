@@ -37,8 +37,11 @@ class ScansState:
     items: list[Row] = field(default_factory=list)
     label_items: list[Row] = field(default_factory=list)
     transform_items: list[Row] = field(default_factory=list)
+    landmark_items: list[Row] = field(default_factory=list)
     fixed: str = ""
     moving: str = ""
+    fixed_landmarks: str = ""
+    moving_landmarks: str = ""
     show: str = "fixed"
 
 

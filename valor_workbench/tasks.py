@@ -56,6 +56,8 @@ def open_path(context: Context, path: Path, grid: Grid | None = None) -> Opened:
         return Opened(path.name, images=images, dose=dose, labels=labels, dicom_folder=folder)
     if name.endswith((".h5", ".tfm", ".mat", ".txt")):
         return Opened(path.name, transform=files.read_transform(path))
+    if name.endswith((".mrk.json", ".fcsv")) and "landmark" in name:
+        return Opened(path.name, points=PointCloud(files.read_seeds(path).points))
     if name.endswith((".mrk.json", ".fcsv")):
         return Opened(path.name, seeds=files.read_seeds(path))
     if name.endswith(".csv"):

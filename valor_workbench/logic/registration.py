@@ -75,6 +75,7 @@ class RegistrationLogic:
         values = self._scans.state.data
         known = (values.fixed, values.moving) == self.truth_of
         landmarks, truth = (self.landmarks, self.truth) if known else (None, None)
+        landmarks = self._scans.landmarks() or landmarks
         done: Registered = await self._run.run(tasks_registration.register, pair, name, options, landmarks, truth, 0)
         self._seeds.end_preview()
         field = done.result.displacement

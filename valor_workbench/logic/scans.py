@@ -12,6 +12,7 @@ from valor_workbench.states import ScansState
 from valor_workbench.transfers import check_scene_archive, inside, safe_name
 from valorlib.convert.mrml import image_from_node, world_grid
 from valorlib.core.images import Image
+from valorlib.core.points import PointPair
 
 
 class ScansLogic:
@@ -57,8 +58,23 @@ class ScansLogic:
             self.state.data.items = nodes.rows(self._session.scene, "vtkMRMLScalarVolumeNode", hide_results=True)
             self.state.data.label_items = nodes.rows(self._session.scene, "vtkMRMLSegmentationNode")
             self.state.data.transform_items = nodes.rows(self._session.scene, "vtkMRMLTransformNode")
+            found = nodes.rows(self._session.scene, "vtkMRMLMarkupsFiducialNode", attribute=nodes.LANDMARKS)
+            self.state.data.landmark_items = [{"title": "None", "value": ""}, *found]
         for call in self.refreshed:
             call()
+
+    def landmarks(self) -> PointPair | None:
+        """The chosen corresponding points, or None when a list is missing.
+
+        Raises:
+            InputError: lists of different lengths.
+        """
+        from valorlib.scene.valor_registration import read_landmarks
+
+        data, scene = self.state.data, self._session.scene
+        chosen = [str(data.fixed_landmarks or ""), str(data.moving_landmarks or "")]
+        lists = [scene.GetNodeByID(one) if one else None for one in chosen]
+        return None if None in lists else read_landmarks(*lists)
 
     def swap(self) -> None:
         """Exchange fixed and moving."""

@@ -150,8 +150,11 @@ class UncertaintyLogic:
         return inputs, question
 
     def _known_landmarks(self) -> PointPair | None:
-        """Those of the generated case, while its scans are the chosen ones."""
+        """The chosen ones, or those of the generated case while its scans are chosen."""
         values = self._scans.state.data
+        given = self._scans.landmarks()
+        if given is not None:
+            return given
         return self.landmarks if (values.fixed, values.moving) == self._landmarks_of else None
 
     async def _go(self, given: tuple[Any, Question]) -> None:
