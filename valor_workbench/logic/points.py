@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -242,7 +243,10 @@ class PointsLogic:
             self.state.data.fixed, self.state.data.moving = first.GetID(), second.GetID()
             self._method.state.data.preset = "quick"
             self._session.page.data.layout = "3D and slices"
+        # The browser needs a moment to tell the new size of the views.
+        await asyncio.sleep(0.5)
         self._session.workspace.set_slices_at(first)
+        self._session.workspace.fit_3d()
         self._session.busy("")
 
 
