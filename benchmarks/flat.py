@@ -131,7 +131,7 @@ def main():
     RESULT.write_text(json.dumps(content | about(), indent=1) + "\n")
     for case, rows in content.items():
         for name, row in rows.items():
-            print(case, name, {k: np.round(v, 2).tolist() for k, v in row.items() if k != "warnings"})
+            print(case, name, {k: np.round(v, 2).tolist() for k, v in row.items() if not isinstance(v, dict | list)})
 
 
 if __name__ == "__main__":
