@@ -19,9 +19,9 @@ from valorlib.core.transforms import AffineTransform
 from valorlib.methods.valor_options import PRESETS, REASONS, ValorOptions
 from valorlib.ops.joint import segment_clicked, segment_other
 from valorlib.ops.masks import both, bounding_grid, clipped, indicator, outside
-from valorlib.ops.overlap import body_mask, center_of_mass_start, check_overlap, rigid_start, signal_drop_mask
+from valorlib.ops.overlap import body_mask, check_overlap, signal_drop_mask
 from valorlib.ops.plausibility import alarmed
-from valorlib.ops.prepare import correct_bias
+from valorlib.ops.preparation import crop_mask, find_start, prepare_images
 from valorlib.ops.selective import SelectiveOptions
 from valorlib.solve.compositive import Constraint
 from valorlib.solve.constraints import Landmarks, TumorMotion
@@ -106,22 +106,17 @@ class _Job:
         run.progress(0.0, "Looking at the images")
         memory_gb = estimate_memory_gb(pair.fixed.grid, pair.moving.grid, self.options.schedule(self.pair.fixed.grid))
         self.record["memory_estimate_gb"] = round(memory_gb, 2)
-        start = AffineTransform.identity()
-        if pair.start is not None:
-            if not isinstance(pair.start, AffineTransform):
-                raise InputError("start: expected a linear transform, got a deformation; apply it to the moving image")
-            start = pair.start
-        elif options.start == "centers":
-            start = center_of_mass_start(pair.fixed, pair.moving)
-        elif options.start == "rigid":
-            quiet = dataclasses.replace(run, progress=part(run.progress, 0.02, 0.08))
-            start = rigid_start(pair.fixed, pair.moving, quiet)
+        start = find_start(pair, options.start, run)
         self.record["overlap_at_start"] = round(check_overlap(pair.fixed, pair.moving, start), 3)
-        images = [clipped(image, options.clip) for image in (pair.fixed, pair.moving)]
-        if options.bias_correction:
-            run.progress(0.08, "Correcting the shading")
-            images = [correct_bias(image) for image in images]
-        return images[0], images[1], start
+        run.progress(0.08, "Preparing the images")
+        fixed, moving = prepare_images(
+            clipped(pair.fixed, options.clip),
+            clipped(pair.moving, options.clip),
+            bias_correction=options.bias_correction,
+            match_histograms=options.match_histograms,
+            equalized=options.equalize,
+        )
+        return fixed, moving, start
 
     def _selective(self) -> SelectiveOptions:
         return SelectiveOptions(contrast=self.options.contrast, extent_mm=self.options.extent_mm)
@@ -131,9 +126,10 @@ class _Job:
 
     def _deform(self, fixed: Image, moving: Image, start: AffineTransform, clicked: LabelMap | None) -> Deformed:
         pair, options, on_fixed = self.pair, self.options, self._on_fixed()
-        body = body_mask(fixed)
+        near, body = crop_mask(pair, start, options.crop_mm), body_mask(fixed)
+        body = body if near is None else LabelMap(body.array * near.array, body.grid)
         frame = Frame(bounding_grid(body, 8.0), start)
-        look = both(signal_drop_mask(fixed, body), pair.fixed_mask) if options.body_only else pair.fixed_mask
+        look = both(signal_drop_mask(fixed, body) if options.body_only else near, pair.fixed_mask)
         moving_look = pair.moving_mask
         tumors = clicked or (pair.fixed_labels if on_fixed else pair.moving_labels)
         if tumors is not None and options.ignore_tumor_mm >= 0:

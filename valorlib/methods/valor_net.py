@@ -22,6 +22,7 @@ from valorlib.core.transforms import AffineTransform, Chain
 from valorlib.metrics.similarity import ncc, psnr, relative_ssd, ssim
 from valorlib.networks.deep_prior import Solution, Training, train
 from valorlib.ops.contrast import check_contrast
+from valorlib.ops.preparation import STARTS, prepare_pair
 from valorlib.ops.resample import resample_labels
 from valorlib.ops.slice_block import SliceBlock, cut_slices, label_slices, slice_distance
 from valorlib.ops.transforms import inverse_of, invert_field, to_displacement
@@ -49,6 +50,8 @@ class ValorNetOptions(Options):
     levels: int = option(4, "Halvings of the resolution", low=1, high=6)
     dropout: float = option(0.0, "Share of channels dropped while training", low=0.0, high=0.9, advanced=True)
     learning_rate: float = option(0.001, "Of both Adam optimizers", low=1e-6, high=0.1, advanced=True)
+    start: str = option("headers", "As the headers say, centers on each other, or a rigid search", choices=STARTS)
+    bias_correction: bool = option(False, "Correct slow shading of MR first (N4)")
     match_histograms: bool = option(True, "Give the moving slices the fixed ones' histogram")
     equalize: bool = option(True, "Contrast-limited equalization (CLAHE) of both")
     lambda_1: float = option(2.0, "Weight of the fitting in the moving image", low=0.0, high=1e4)
@@ -89,6 +92,7 @@ def register(pair: ImagePair, options: ValorNetOptions, run: Run) -> Result:
     check_contrast(pair)
     run.progress(0.0, "Preparing slices")
     o = options
+    pair = prepare_pair(pair, run, start=o.start, bias_correction=o.bias_correction)
     block = cut_slices(
         pair,
         slices=o.slices,

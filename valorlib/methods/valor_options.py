@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.options import Options, option
+from valorlib.ops.preparation import STARTS
 from valorlib.solve.schedule import Level
 
 MOTIONS = ("free", "volume", "rigid")
@@ -19,7 +20,7 @@ class ValorOptions(Options):
     start: str = option(
         "headers",
         "Where to start: as the headers say, centers on each other, or a rigid search",
-        choices=("headers", "centers", "rigid"),
+        choices=STARTS,
     )
     similarity: str = option(
         "lncc",
@@ -42,6 +43,11 @@ class ValorOptions(Options):
     )
     body_only: bool = option(True, "Compare inside the body, away from signal drops")
     bias_correction: bool = option(False, "Correct slow shading of MR first (N4)")
+    match_histograms: bool = option(False, "Give the moving image the fixed one's histogram", advanced=True)
+    equalize: bool = option(False, "Contrast-limited equalization (CLAHE) of both, slice by slice", advanced=True)
+    crop_mm: float = option(
+        0.0, "Compare within this distance of the clicks only; 0: everywhere", low=0.0, high=500.0, unit="mm"
+    )
     segment_tumors: bool = option(True, "Find the clicked tumors in both scans")
     clip: tuple[float, ...] = option((), "Lowest and highest intensity looked at (HU for CT); empty: all")
     contrast: str = option("auto", "Tumor against its surroundings", choices=("auto", "bright", "dark", "band"))
