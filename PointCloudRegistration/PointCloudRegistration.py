@@ -159,7 +159,7 @@ class PointCloudRegistrationWidget(panel.VALORPanel):
 
     def onResultShown(self, results: Any) -> None:
         """Another run, or none, is shown."""
-        self.ui.organsView.setMRMLTableNode(self.results.node("organs"))
+        comparing.showTable(self.ui.organsView, self.results.node("organs"))
         for name in ("colorSelector", "saveButton", "removeButton"):
             getattr(self.ui, name).enabled = results is not None
         self.onTarget()

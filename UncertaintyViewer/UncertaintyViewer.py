@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -84,6 +85,8 @@ class UncertaintyViewerWidget(panel.VALORPanel):
 
     def connectPanel(self) -> None:
         """Connect widgets, keys and sections."""
+        self.last: dict[str, Any] = {}
+        self.openUrl = qt.QDesktopServices.openUrl
         sentence = _("Expected error of the transform, in mm, and what it does to the dose.")
         entry = Entry(METHOD, _("Registration uncertainty"), "image", sentence)
         self.methods = MethodSection(self.ui, [entry], lambda: self._parameterNode)
@@ -108,6 +111,8 @@ class UncertaintyViewerWidget(panel.VALORPanel):
         self.ui.checksTable.setColumnCount(4)
         self.ui.checksTable.setHorizontalHeaderLabels([_("Check"), _("Value"), _("Limit"), _("Note")])
         self.ui.checksTable.horizontalHeader().setStretchLastSection(True)
+        self.ui.tableView.connect("clicked(QModelIndex)", self.onTableClicked)
+        self.ui.reportButton.connect("clicked(bool)", self.onReport)
         self.ui.saveButton.connect("clicked(bool)", self.onSave)
         self.ui.removeButton.connect("clicked(bool)", self.onRemove)
         self.ui.folderEdit.currentPath = str(Path(slicer.app.defaultScenePath) / "VALOR")
@@ -176,10 +181,21 @@ class UncertaintyViewerWidget(panel.VALORPanel):
         def work(progress: Any) -> Any:
             return self.logic.compute(inputs, options, device, samples, goals, progress)
 
+        begun = time.monotonic()
+
         def done(outcome: Any) -> Iterator[None]:
             results = yield from self.logic.write(inputs, outcome, fixed, tolerances)
             self.results.refresh(results.run)
             self._warnings = "; ".join(outcome.warnings)
+            record = {"options": options, "device": device, "seconds": time.monotonic() - begun}
+            self.last = {
+                "run": results.run,
+                "inputs": inputs,
+                "outcome": outcome,
+                "tolerances": tolerances,
+                "samples": samples,
+                **record,
+            }
 
         self._warnings = ""
         if self.runJob(work, done, used) and self._warnings:
@@ -193,7 +209,7 @@ class UncertaintyViewerWidget(panel.VALORPanel):
         for name, role in MAPS.items():
             getattr(self.ui, f"{name}Button").enabled = self.results.node(role) is not None
         self.ui.chartButton.enabled = self.results.node("dvh_chart") is not None
-        for name in ("opacitySlider", "saveButton", "removeButton", "tableSelector"):
+        for name in ("opacitySlider", "reportButton", "saveButton", "removeButton", "tableSelector"):
             getattr(self.ui, name).enabled = results is not None
         self.onTable()
         first = next((name for name, role in MAPS.items() if self.results.node(role) is not None), "")
@@ -207,7 +223,8 @@ class UncertaintyViewerWidget(panel.VALORPanel):
         table = self.ui.checksTable
         table.setRowCount(len(rows))
         for index, row in enumerate(rows):
-            texts = (row["Check"], f"{row['Value']:.3g} {row['Unit']}", str(row["Limit"]), str(row["Note"]))
+            value = row["Value"] if abs(row["Value"]) >= 5e-3 else 0.0
+            texts = (row["Check"], f"{value:.3g} {row['Unit']}", str(row["Limit"]), str(row["Note"]))
             for column, text in enumerate(texts):
                 item = qt.QTableWidgetItem(text)
                 item.setFlags(qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEnabled)
@@ -217,6 +234,7 @@ class UncertaintyViewerWidget(panel.VALORPanel):
                     item.setToolTip(row["Light"])
                 table.setItem(index, column, item)
         table.resizeColumnsToContents()
+        table.resizeRowsToContents()
 
     def onMap(self, name: str) -> None:
         """Show a map over the fixed volume."""
@@ -238,11 +256,35 @@ class UncertaintyViewerWidget(panel.VALORPanel):
     def onTable(self) -> None:
         """Show another table of this run."""
         role = self.ui.tableSelector.itemData(self.ui.tableSelector.currentIndex)
-        self.ui.tableView.setMRMLTableNode(self.results.node(role) if role else None)
+        comparing.showTable(self.ui.tableView, self.results.node(role) if role else None)
+
+    def onTableClicked(self, index: Any) -> None:
+        """A row of the landmark table was clicked: the views go there."""
+        if self.ui.tableSelector.itemData(self.ui.tableSelector.currentIndex) == "landmarks":
+            self.landmarks.goTo(index.row())
+
+    def onReport(self) -> None:
+        """Make the report and open it in the browser."""
+        if self.results.current is None or self.last.get("run") != self.results.current.run:
+            self.fault(_("A report can be made of a run of this session; press Apply again."))
+            return
+        folder = Path(slicer.app.temporaryPath) / f"VALOR report {self.last['run']}"
+        self._saveRun(folder, lambda: self.openUrl(qt.QUrl.fromLocalFile(str(folder / "report.html"))))
+
+    def _saveRun(self, folder: Path, then: Any) -> None:
+        run = dict(self.last)
+        if self.runJob(lambda progress: self.logic.save(folder, run, progress), lambda _value: None, []):
+            then()
 
     def onSave(self) -> None:
-        """Write all maps and tables of the run that is shown."""
+        """Write all of the run that is shown: maps, tables (CSV), doses (DICOM too), report and nodes."""
         folder = Path(self.ui.folderEdit.currentPath) / self.results.current.run
+        if self.last.get("run") == self.results.current.run:
+            self._saveRun(folder, lambda: self._saveNodes(folder / "nodes"))
+        else:
+            self._saveNodes(folder)
+
+    def _saveNodes(self, folder: Path) -> None:
         with slicer.util.tryWithErrorDisplay(_("Export failed.")):
             written = comparing.saveNodes(self.results.current, folder)
             self.status(_("{count} files saved in {folder}").format(count=len(written), folder=folder))
@@ -277,8 +319,11 @@ class UncertaintyViewerLogic(ScriptedLoadableModuleLogic):
     def volumesOf(self, transform: Any) -> tuple[Any, Any]:
         """Fixed and moving volume that a transform joins, where it says so."""
         kind = slicer.vtkMRMLTransformNode
-        fixed = transform.GetNodeReference(kind.GetFixedNodeReferenceRole())
-        return fixed, transform.GetNodeReference(kind.GetMovingNodeReferenceRole())
+        roles = kind.GetFixedNodeReferenceRole(), kind.GetMovingNodeReferenceRole()
+        found = [transform.GetNodeReference(role) for role in roles]
+        # A transform of organs refers to segmentations or models.
+        fixed, moving = (n if n is not None and n.IsA("vtkMRMLScalarVolumeNode") else None for n in found)
+        return fixed, moving
 
     def goals(self, text: str) -> list[Any]:
         """Dose goals of a text such as "target: D95% >= 57 Gy; heart: Dmean <= 10 Gy".
@@ -335,6 +380,12 @@ class UncertaintyViewerLogic(ScriptedLoadableModuleLogic):
         return uncertainty_viewer.write_steps(
             slicer.mrmlScene, inputs, outcome, fixed=fixed, name=_("Uncertainty"), tolerances=tolerances
         )
+
+    def save(self, folder: Path, run: dict[str, Any], progress: Any) -> None:
+        """Write the result folder with its report; runs in the worker."""
+        from VALORPanels import saving
+
+        saving.saveUncertainty(folder, run, progress)
 
     def rows(self, node: Any) -> list[dict[str, Any]]:
         """Rows of a table node; none without a node."""

@@ -200,8 +200,8 @@ class VALORRegistrationWidget(panel.VALORPanel):
     def onResultShown(self, results: Any) -> None:
         """Another run, or none, is shown."""
         self.flicker.stop()
-        self.ui.metricsView.setMRMLTableNode(self.results.node("metrics"))
-        self.ui.tumorsView.setMRMLTableNode(self.results.node("tumors"))
+        comparing.showTable(self.ui.metricsView, self.results.node("metrics"))
+        comparing.showTable(self.ui.tumorsView, self.results.node("tumors"))
         self.ui.tumorsView.setVisible(self.results.node("tumors") is not None)
         self.folds.show(self.results.node("folds"))
         for name in ("blendSlider", "viewModesWidget", "reportButton", "saveButton", "removeButton", "foldsWidget"):

@@ -179,6 +179,10 @@
       <translation>Remarque</translation>
     </message>
     <message>
+      <source>A report can be made of a run of this session; press Apply again.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Export failed.</source>
       <translation type="unfinished" />
     </message>

@@ -130,6 +130,13 @@ def _draw_chart(chart: Any, size: tuple[int, int]) -> Any:
     plot.SetShowLegend(bool(chart.GetLegendVisibility()))
     plot.GetAxis(vtk.vtkAxis.BOTTOM).SetTitle(chart.GetXAxisTitle() or "")
     plot.GetAxis(vtk.vtkAxis.LEFT).SetTitle(chart.GetYAxisTitle() or "")
+    for axis, auto, limits in (
+        (vtk.vtkAxis.BOTTOM, chart.GetXAxisRangeAuto(), chart.GetXAxisRange()),
+        (vtk.vtkAxis.LEFT, chart.GetYAxisRangeAuto(), chart.GetYAxisRange()),
+    ):
+        if not auto:
+            plot.GetAxis(axis).SetBehavior(vtk.vtkAxis.FIXED)
+            plot.GetAxis(axis).SetRange(*limits)
     for index in range(chart.GetNumberOfPlotSeriesNodes()):
         series = chart.GetNthPlotSeriesNode(index)
         table = series.GetTableNode().GetTable()
@@ -147,7 +154,7 @@ def window_picture(panel: Any, path: str, plot: Any = None) -> None:
     """Save the panel with its views beside it as one PNG."""
     panel.resize(panel.width, panel.minimumSizeHint().height())
     slicer.app.processEvents()
-    side = min(400, (panel.height - 6) // 2)
+    side = (panel.height - 6) // 2
     images = slicer.app.layoutManager()._pictures(side, plot)
     order = ["Red", "1", "Green", "Yellow"]
     if plot is not None:
@@ -163,4 +170,17 @@ def window_picture(panel: Any, path: str, plot: Any = None) -> None:
         painter.drawImage(x, y, images[name])
         painter.fillRect(x, y, images[name].width(), 4, QtGui.QColor(FRAME[name]))
     painter.end()
-    canvas.save(path)
+    if _differs(canvas, path):
+        canvas.save(path)
+
+
+def _differs(canvas: Any, path: str) -> bool:
+    """True when the file is not there or shows something else; anti-aliasing and a clock do not count."""
+    new, old = canvas.toImage(), QtGui.QImage(path)
+    if old.isNull() or old.size() != new.size():
+        return True
+    pixels = [
+        np.frombuffer(image.convertToFormat(QtGui.QImage.Format_RGBX8888).constBits(), np.uint8).astype(np.int16)
+        for image in (new, old)
+    ]
+    return bool((np.abs(pixels[0] - pixels[1]) > 24).mean() > 0.004)

@@ -209,7 +209,7 @@ def test_without_torch_each_panel_opens_and_says_so_in_one_line(open_panel, monk
     assert "PyTorch" in widget.ui.statusLabel.text
 
 
-def test_opening_the_panels_imports_no_torch():
+def test_opening_the_panels_and_loading_sample_data_imports_no_torch():
     import subprocess
     import sys
 
@@ -221,6 +221,9 @@ def test_opening_the_panels_imports_no_torch():
         "for name in driving.MODULES:\n"
         "    start = time.process_time(); driving.open_panel(name)\n"
         "    assert time.process_time() - start < 1.0, name\n"
+        "from VALORPanels import samples\n"
+        "samples.loadBreastPair(size='small'); samples.loadOrgans(spacing_mm=6.0)\n"
+        "samples.loadRadiotherapy(spacing_mm=8.0)\n"
         "assert 'torch' not in sys.modules\n"
     )
     root = driving.application.ROOT

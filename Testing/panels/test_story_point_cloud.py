@@ -74,12 +74,11 @@ def test_the_whole_story_from_an_empty_scene_to_a_restored_one(open_panel, organ
     before = [float(table.GetTable().GetValueByName(r, "Distance before (mm)").ToDouble()) for r in range(4)]
     after = [float(table.GetTable().GetValueByName(r, "Distance after (mm)").ToDouble()) for r in range(4)]
     assert np.mean(after) < 0.7 * np.mean(before)
-    fixed.SetDisplayVisibility(False)
-    moving.SetDisplayVisibility(False)
-    views.window_picture(panel.parent, str(SHOTS / "PointCloudRegistration.png"))
     choose(ui.colorSelector, "Displacement (mm)")
     model = panel.results.node("model:liver")
     assert model.GetDisplayNode().GetActiveScalarName() == "displacement_mm"
+    moving.SetDisplayVisibility(False)
+    views.window_picture(panel.parent, str(SHOTS / "PointCloudRegistration.png"))
 
     # The transform carries any other node along.
     points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Biopsie Ä")

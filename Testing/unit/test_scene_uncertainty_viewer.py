@@ -88,7 +88,7 @@ def test_a_whole_run_is_written_and_taken_back(scene, case, field):
     wanted = {"sigma", "rank", "jacobian", "log_jacobian", "dose_warped", "dose_mean", "dose_p05", "dose_p95"}
     assert wanted | {"dvh", "dvh_metrics", "dvh_chart", "landmarks", "metrics"} <= set(results.roles)
     chart = results.node(scene, "dvh_chart")
-    assert chart.GetNumberOfPlotSeriesNodes() == 8
+    assert chart.GetNumberOfPlotSeriesNodes() == 6
     series = results.node(scene, "series:Tumor Ø:p95")
     table = mrml.table_from_node(series.GetTableNode())
     low, high = (table[f"Tumor Ø {line} (Gy)"] for line in ("p05", "p95"))

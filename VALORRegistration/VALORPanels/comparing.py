@@ -104,19 +104,35 @@ class PlaceList:
         count = node.GetNumberOfControlPoints() if node is not None else 0
         self._label.text = _("{count} places").format(count=count) if count else self._nothing
 
+    def _count(self) -> int:
+        if self._node is None or slicer.mrmlScene.GetNodeByID(self._node.GetID() or "") is None:
+            return 0
+        return int(self._node.GetNumberOfControlPoints())
+
     def step(self, by: int) -> None:
         """Go to the next or the last place."""
-        if self._node is None or slicer.mrmlScene.GetNodeByID(self._node.GetID() or "") is None:
+        count = self._count()
+        if count:
+            self.goTo((self._index + by) % count if self._index >= 0 or by > 0 else count - 1)
+
+    def goTo(self, index: int) -> None:
+        """Center the views on a place."""
+        count = self._count()
+        if not 0 <= index < count:
             return
-        count = self._node.GetNumberOfControlPoints()
-        if not count:
-            return
-        self._index = (self._index + by) % count if self._index >= 0 or by > 0 else count - 1
+        self._index = index
         point = [0.0, 0.0, 0.0]
         self._node.GetNthControlPointPositionWorld(self._index, point)
         scene_nodes.jump_to(slicer.mrmlScene, point)
         name = self._node.GetNthControlPointLabel(self._index)
         self._label.text = f"{self._index + 1}/{count}: {name}"
+
+
+def showTable(view: Any, node: Any) -> None:
+    """Show a table node with columns as wide as what they hold."""
+    view.setMRMLTableNode(node)
+    view.verticalHeader().setVisible(False)
+    view.resizeColumnsToContents()
 
 
 def saveNodes(results: Any, folder: Path) -> list[Path]:

@@ -10,6 +10,8 @@ import slicer
 from slicer.i18n import tr as _
 
 CATEGORY = "VALOR"
+MISSED = 0.25
+"""Share of the true motion that the transform of the radiotherapy sample misses."""
 
 
 def register() -> None:
@@ -88,8 +90,9 @@ def loadOrgans(seed: int = 0, spacing_mm: float = 2.0) -> list[Any]:
 
 
 def loadRadiotherapy(seed: int = 0, spacing_mm: float = 3.0) -> list[Any]:
-    """Two days of one generated patient: CT, structures, dose, the true transform, landmarks."""
+    """Two days of one generated patient: CT, structures, dose, a transform that misses some motion, landmarks."""
     from valorlib.convert import mrml
+    from valorlib.core.transforms import DisplacementField
     from valorlib.demo_rt import make_rt_case
 
     case = make_rt_case(seed, spacing_mm=spacing_mm)
@@ -97,7 +100,8 @@ def loadRadiotherapy(seed: int = 0, spacing_mm: float = 3.0) -> list[Any]:
     moving = _volume(case.pair.moving, _("CT day 1 (moving)"))
     dose = _volume(case.dose, _("Dose day 1"))
     transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLGridTransformNode", _("Day 1 on day 2"))
-    mrml.set_transform(transform, case.truth)
+    missed = DisplacementField((1 - MISSED) * case.truth.array, case.truth.grid)
+    mrml.set_transform(transform, missed)
     structures = _structures(case.pair.fixed_labels, _("Structures day 2"))
     landmarks = [
         _points(case.landmarks.fixed.points, _("Landmarks day 2")),

@@ -98,6 +98,14 @@ def add_map(
     return node
 
 
+def draw_above(volume: Any, lowest: float) -> None:
+    """Draw only voxels of at least this value; the others let the image below through."""
+    display = volume.GetDisplayNode()
+    display.SetLowerThreshold(lowest)
+    display.SetUpperThreshold(1e9)
+    display.SetApplyThreshold(1)
+
+
 def add_legend(recorder: Recorder, volume: Any, title: str) -> None:
     """Color legend of a volume, hidden until asked for; nothing where the scene knows no legends."""
     kind = "vtkMRMLColorLegendDisplayNode"

@@ -221,12 +221,12 @@ def _write_table(recorder: Recorder, outcome: PointOutcome, name: str) -> None:
         {
             "Organ": [r.name for r in rows],
             "Points": [r.points for r in rows],
-            "Distance before (mm)": [r.mean_before_mm for r in rows],
-            "Distance after (mm)": [r.mean_after_mm for r in rows],
-            "HD95 before (mm)": [r.hd95_before_mm for r in rows],
-            "HD95 after (mm)": [r.hd95_after_mm for r in rows],
-            "Mean displacement (mm)": [r.displacement_mm for r in rows],
-            "Mean sigma (mm)": [r.sigma_mm for r in rows],
+            "Distance before (mm)": [round(r.mean_before_mm, 2) for r in rows],
+            "Distance after (mm)": [round(r.mean_after_mm, 2) for r in rows],
+            "HD95 before (mm)": [round(r.hd95_before_mm, 2) for r in rows],
+            "HD95 after (mm)": [round(r.hd95_after_mm, 2) for r in rows],
+            "Mean displacement (mm)": [round(r.displacement_mm, 2) for r in rows],
+            "Mean sigma (mm)": [round(r.sigma_mm, 2) for r in rows],
         },
     )
 

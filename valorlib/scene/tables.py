@@ -66,10 +66,14 @@ def tumor_rows(summary: Mapping[str, Any]) -> Table:
         return {}
     return {
         "Tumor": [f"Tumor {t['tumor']}" for t in tumors],
-        "Fixed (ml)": [t.get("fixed_ml") for t in tumors],
-        "Moving (ml)": [t.get("moving_ml") for t in tumors],
-        "Change (%)": [t.get("change_pct") for t in tumors],
-        "Change by transform (%)": [t.get("transform_change_pct") for t in tumors],
-        "Agreement (Dice)": [t.get("agreement", {}).get("dice") for t in tumors],
-        "Agreement (HD95, mm)": [t.get("agreement", {}).get("hd95_mm") for t in tumors],
+        "Fixed (ml)": _rounded([t.get("fixed_ml") for t in tumors], 3),
+        "Moving (ml)": _rounded([t.get("moving_ml") for t in tumors], 3),
+        "Change (%)": _rounded([t.get("change_pct") for t in tumors], 1),
+        "Change by transform (%)": _rounded([t.get("transform_change_pct") for t in tumors], 1),
+        "Agreement (Dice)": _rounded([t.get("agreement", {}).get("dice") for t in tumors], 3),
+        "Agreement (HD95, mm)": _rounded([t.get("agreement", {}).get("hd95_mm") for t in tumors], 2),
     }
+
+
+def _rounded(values: list[float | None], digits: int) -> list[float | None]:
+    return [None if value is None else round(value, digits) for value in values]

@@ -23,7 +23,7 @@ from valorlib.core.grid import Grid
 from valorlib.core.images import Dose, Image, LabelMap
 from valorlib.metrics.dvh import DvhBand
 from valorlib.metrics.qa import Tolerances
-from valorlib.scene.display import DIVERGING, DIVERGING_LOG, SEQUENTIAL, add_map
+from valorlib.scene.display import DIVERGING, DIVERGING_LOG, SEQUENTIAL, add_map, draw_above
 from valorlib.scene.nodes import Recorder, ResultNodes, Steps, finish, recording, set_reference, show
 from valorlib.scene.uncertainty_checks import check_rows
 from valorlib.scene.uncertainty_run import ViewerInputs, ViewerOutcome
@@ -33,6 +33,11 @@ from valorlib.scene.valor_registration import read_landmarks, write_folds
 __all__ = ["ViewerInputs", "ViewerOutcome", "read_inputs", "read_structures", "run", "write_result"]
 
 LINES = ("nominal", "p05", "p50", "p95")
+DRAWN_DOSE = 0.05
+"""Share of the largest dose below which a dose map is not drawn."""
+CHARTED = {"nominal": "{name}", "p05": "{name} 5 %", "p95": "{name} 95 %"}
+"""Lines that the chart shows and their names in its legend; the median lies too close to the first to add it."""
+LEGEND_ROOM = 1.35
 
 
 def read_inputs(
@@ -175,7 +180,11 @@ def _map_steps(recorder: Recorder, outcome: ViewerOutcome, name: str) -> Generat
     high = max(float(np.percentile(found.sigma.array, 99)), 1e-3)
     # Without a known scale the map ranks places; it must not be read as millimeters.
     unit = "mm" if found.in_mm else "relative"
-    return add_map(recorder, found.sigma, f"{name} sigma", "sigma", points=SEQUENTIAL, low=0.0, high=high, unit=unit)
+    # Nothing is known of the air around the body: 0 there, and not drawn.
+    sigma = Image(np.where(found.rank.array > 0, found.sigma.array, 0.0).astype(np.float32), found.sigma.grid)
+    shown = add_map(recorder, sigma, f"{name} sigma", "sigma", points=SEQUENTIAL, low=0.0, high=high, unit=unit)
+    draw_above(shown, 1e-6)
+    return shown
 
 
 def _dose_steps(recorder: Recorder, outcome: ViewerOutcome, name: str) -> Iterator[None]:
@@ -190,7 +199,8 @@ def _dose_steps(recorder: Recorder, outcome: ViewerOutcome, name: str) -> Iterat
         if dose is not None:
             title = f"{name} {role.replace('_', ' ')}"
             image = Image(dose.array, dose.grid)
-            add_map(recorder, image, title, role, points=SEQUENTIAL, low=0.0, high=max(top, 1e-3), unit="Gy")
+            node = add_map(recorder, image, title, role, points=SEQUENTIAL, low=0.0, high=max(top, 1e-3), unit="Gy")
+            draw_above(node, DRAWN_DOSE * top)
             yield
 
 
@@ -207,11 +217,21 @@ def _dvh_steps(recorder: Recorder, bands: tuple[DvhBand, ...], name: str) -> Ite
     chart.SetXAxisTitle("Dose (Gy)")
     chart.SetYAxisTitle("Volume (%)")
     chart.SetLegendVisibility(True)
+    # The legend stands at the right inside the chart: room beside the curves.
+    top = max(float(np.max(band.percentiles_gy[95.0])) for band in bands)
+    chart.SetXAxisRangeAuto(False)
+    chart.SetXAxisRange(0.0, LEGEND_ROOM * max(top, 1.0))
+    chart.SetYAxisRangeAuto(False)
+    chart.SetYAxisRange(0.0, 100.0)
     from valorlib.convert.segment_files import color_of
 
     for number, band in enumerate(bands):
         for line in LINES:
-            series = recorder.add("vtkMRMLPlotSeriesNode", f"{band.name} {line}", f"series:{band.name}:{line}")
+            series = recorder.add(
+                "vtkMRMLPlotSeriesNode",
+                CHARTED.get(line, "{name} median").format(name=band.name),
+                f"series:{band.name}:{line}",
+            )
             series.SetAndObserveTableNodeID(table.GetID())
             series.SetXColumnName(f"{band.name} {line} (Gy)")
             series.SetYColumnName("Volume (%)")
@@ -221,7 +241,8 @@ def _dvh_steps(recorder: Recorder, bands: tuple[DvhBand, ...], name: str) -> Ite
             series.SetLineStyle(series.LineStyleSolid if solid else series.LineStyleDash)
             series.SetLineWidth(3.0 if solid else 1.5)
             series.SetColor(*color_of(number))
-            chart.AddAndObservePlotSeriesNodeID(series.GetID())
+            if line in CHARTED:
+                chart.AddAndObservePlotSeriesNodeID(series.GetID())
         yield
 
 
@@ -234,10 +255,10 @@ def _write_dvh_metrics(recorder: Recorder, outcome: ViewerOutcome, name: str) ->
             "Structure": [r.structure for r in rows],
             "Metric": [r.metric for r in rows],
             "Unit": [r.unit for r in rows],
-            "Nominal": [r.value for r in rows],
-            "Low (95 %)": [r.low for r in rows],
-            "High (95 %)": [r.high for r in rows],
-            "Numerical error": [r.error for r in rows],
+            "Nominal": [round(r.value, 3) for r in rows],
+            "Low (95 %)": [round(r.low, 3) for r in rows],
+            "High (95 %)": [round(r.high, 3) for r in rows],
+            "Numerical error": [round(r.error, 4) for r in rows],
             "Note": [r.note for r in rows],
         },
     )
@@ -250,7 +271,12 @@ def _write_landmarks(recorder: Recorder, inputs: ViewerInputs, outcome: ViewerOu
     table = recorder.add("vtkMRMLTableNode", f"{name} landmarks", "landmarks")
     labels = [f"L{n + 1}" for n in range(len(errors.after_mm))]
     mrml.set_table(
-        table, {"Landmark": labels, "Before (mm)": errors.before_mm.tolist(), "After (mm)": errors.after_mm.tolist()}
+        table,
+        {
+            "Landmark": labels,
+            "Before (mm)": errors.before_mm.round(2).tolist(),
+            "After (mm)": errors.after_mm.round(2).tolist(),
+        },
     )
     points = recorder.add("vtkMRMLMarkupsFiducialNode", f"{name} landmark points", "landmark_points")
     mrml.set_points(points, inputs.landmarks.fixed.points, labels, [f"{e:.2f} mm" for e in errors.after_mm])
@@ -279,4 +305,4 @@ def _numbers(outcome: ViewerOutcome) -> dict[str, list[Any]]:
     if outcome.landmarks is not None and outcome.landmarks.after_mm.size:
         rows.append(("Landmark error, mean", float(outcome.landmarks.after_mm.mean()), "mm"))
         rows.append(("Landmark error, largest", float(outcome.landmarks.after_mm.max()), "mm"))
-    return {"Metric": [r[0] for r in rows], "Value": [r[1] for r in rows], "Unit": [r[2] for r in rows]}
+    return {"Metric": [r[0] for r in rows], "Value": [round(r[1], 4) for r in rows], "Unit": [r[2] for r in rows]}
