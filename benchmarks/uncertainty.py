@@ -1,6 +1,6 @@
 """Is sigma right: real CT moved by known fields, three registrations, three ways to predict their errors.
 
-    python benchmarks/uncertainty.py [--cases hn1,th1] [--write-scales]
+    python benchmarks/uncertainty.py [--cases hn1,th1] [--later] [--write-scales]
 
 Each case is kept in build/uncertainty/ as it finishes; all cases there are then judged together and written to
 benchmarks/results/uncertainty.json (no case is done again with --cases none). With --write-scales also the scale
@@ -231,6 +231,7 @@ def main() -> None:
     """Run, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", default=",".join(p.name for p in PLANS))
+    parser.add_argument("--later", action="store_true", help="keep the cases, judge them in a later run")
     parser.add_argument("--write-scales", action="store_true")
     parser.add_argument("--output", default=str(OUT))
     args = parser.parse_args()
@@ -238,8 +239,10 @@ def main() -> None:
     KEPT.mkdir(parents=True, exist_ok=True)
     for plan in PLANS:
         if plan.name in args.cases.split(","):
-            with (KEPT / f"{plan.name}.pickle").open("wb") as file:
-                pickle.dump(rows_of(make_case(plan)), file)
+            found = pickle.dumps(rows_of(make_case(plan)))
+            (KEPT / f"{plan.name}.pickle").write_bytes(found)
+    if args.later:
+        return
     rows: list[Row] = []
     for path in sorted(KEPT.glob("*.pickle")):
         with path.open("rb") as file:

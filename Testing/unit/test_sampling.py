@@ -38,7 +38,7 @@ def test_the_noise_has_unit_variance_at_every_point_by_construction():
     si, sj, sk = lattice.smoothers
     weights = lattice.weights(points).toarray().astype(np.float64)
     covariance = np.kron(si @ si.T, np.kron(sj @ sj.T, sk @ sk.T))
-    variance = np.einsum("pn,nm,pm->p", weights, covariance, weights)
+    variance = np.sum((weights @ covariance) * weights, axis=1)
     np.testing.assert_allclose(variance, 1, atol=1e-5)
 
 
