@@ -1,7 +1,7 @@
 """When does the library doubt a registration? python benchmarks/alarms.py [--cases PREFIX ...]; results/alarms.json.
 
 Registrations of known quality, good and bad, with the sentences of the shared check (`valorlib.ops.plausibility`) and
-the error. Its thresholds were chosen by looking at the prostate and sarcoma_003 cases; the others are a test.
+the error. Its thresholds were chosen by looking at the prostate and sarcoma cases; the others are a test.
 Prostate: two landmarks a case inside the gland; MR carried onto ultrasound, scales as the files have them.
 """
 

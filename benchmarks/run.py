@@ -65,6 +65,7 @@ def run_method(case_name, method_name, output):
     numbers |= case.score(result.displacement)
     numbers["inverse"] = {k: v for k, v in result.record.items() if k.startswith("inverse")}
     numbers["stages"] = result.record.get("cpu_seconds")
+    numbers["warnings"], numbers["evidence"] = list(result.warnings), result.record.get("evidence")
     if "tumors" in result.record:
         numbers["agreement_dice"] = result.record["tumors"]["agreement_dice"]
     output.write_text(json.dumps(numbers))

@@ -55,6 +55,65 @@ def image_table(runs):
     return "\n".join(lines)
 
 
+def results(name):
+    path = HERE / "results" / name
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def rows_of(header, rows):
+    return "\n".join([f"| {' | '.join(header)} |", "|---" * len(header) + "|", *(f"| {' | '.join(r)} |" for r in rows)])
+
+
+def method_table(method):
+    """Every case this method ran on."""
+    kept = {}
+    for case, runs in image_runs().items():
+        for name, numbers in runs.items():
+            if name.split(":")[0] == method:
+                kept.setdefault(f"{case}, `{name}`", []).extend(numbers)
+    return image_table(kept) if kept else "Not run yet."
+
+
+def rigid_table():
+    header = ("pair", "starts from", "method", "starts", "within 5 mm", "median, mm", "worst, mm", "CPU s (median)")
+    rows = []
+    for file, reach in (("rigid.json", "30 degrees an axis, 40 mm"), ("rigid_any.json", "any turn, 80 mm")):
+        for pair, content in results(file).items():
+            for name, n in content["methods"].items():
+                worst = "none found" if n["worst_mm"] is None else f"{n['worst_mm']:.1f}"
+                share, middle, used = (
+                    f"{n['within_5_mm']:.0%}", f"{n['median_mm']:.2f}", f"{n['cpu_seconds_median']:.1f}"
+                )  # fmt: skip
+                rows.append((pair, reach, name, str(n["starts"]), share, middle, worst, used))
+    return rows_of(header, rows)
+
+
+def flat_table():
+    content = results("flat.json")
+    header = ("histology", "mean, px", "median, px", "p90, px", "worst, px", "CPU s")
+    keys = ("mean_px", "median_px", "p90_px", "worst_px", "cpu_seconds")
+    first = rows_of(header, [(n, *(f"{r[k]:.2f}" for k in keys)) for n, r in content.get("histology", {}).items()])
+    rows = []
+    for case, found in content.items():
+        if case.startswith("itk_brain"):
+            for name, r in found.items():
+                x, y = r["shift_px"]
+                rows.append((f"{case.split()[1]}, {name}", f"{r['turn_deg']:.2f}", f"{x:.2f}, {y:.2f}"))
+    return first + "\n\n" + rows_of(("ITK's brain slices: fixed, moving", "turn found, degrees", "shift, px"), rows)
+
+
+def alarm_table(beginning=""):
+    rows = []
+    for case, content in results("alarms.json").items():
+        if not case.startswith(beginning):
+            continue
+        for r in content["rows"]:
+            what = "refused" if "refused" in r else str(len(r["warnings"])) if "warnings" in r else ""
+            ends = [f"{r[k]:.2f}" if k in r else "" for k in ("start_mm", "end_mm")]
+            rows.append((case, r["method"], *ends, what))
+    return rows_of(("case", "method", "error at the start, mm", "at the end, mm", "warnings"), rows)
+
+
 def all_tables():
     parts = []
     for case, runs in image_runs().items():
@@ -87,7 +146,14 @@ def main():
     page = ROOT / "docs" / "methods" / "README.md"
     put(page, "benchmarks", all_tables())
     put(page, "presets", presets_table())
-    print("docs/methods/README.md written")
+    put(page, "rigid", rigid_table())
+    put(page, "flat", flat_table())
+    put(page, "alarms", alarm_table())
+    put(page.parent / "ngf_rigid.md", "numbers", rigid_table())
+    put(page.parent / "convex_adam.md", "outlines", alarm_table("prostate"))
+    for method in ("convex_adam", "voxelmorph_pp", "log_demons", "classical"):
+        put(page.parent / f"{method}.md", "numbers", method_table(method))
+    print("docs/methods: README.md and the pages written")
 
 
 if __name__ == "__main__":

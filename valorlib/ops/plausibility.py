@@ -27,7 +27,7 @@ LEAST_FALL = 0.02
 LEAST_MEAN_FALL = 0.1
 ONE_CONTRAST = 0.7
 """Correlation of gray values above which two images are of one contrast."""
-MOST_BEND = 0.05
+MOST_BEND = 0.03
 """Largest bend (95 %) of a motion between two contrasts, as a share of the longest side of the fixed image."""
 
 Register = Callable[[ImagePair, Any, Run], Result]
