@@ -25,7 +25,7 @@ from valorlib.core.errors import Cancelled, InputError
 
 logger = logging.getLogger(__name__)
 POLL_S = 0.03
-GRACE_S = 0.6
+GRACE_S = 0.4
 
 
 class JobFailed(RuntimeError):
