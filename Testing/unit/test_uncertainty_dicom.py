@@ -57,6 +57,8 @@ def test_registration_doses_and_structures_come_back_from_dicom(case, folder, tm
         assert np.allclose(found.array, np.maximum(expected.array, 0), atol=1e-5)
         assert np.allclose(found.grid.matrix, expected.grid.matrix, atol=1e-4)
     heads = [pydicom.dcmread(p, stop_before_pixels=True) for p in sorted(made.glob("*.dcm"))]
+    # Type 1C of the standard: one plan, known or not; readers take the first item unasked.
+    assert all(len(h.ReferencedRTPlanSequence) == 1 for h in heads if h.Modality == "RTDOSE")
     scan = pydicom.dcmread(next((made / "fixed").iterdir()), stop_before_pixels=True)
     assert {h.FrameOfReferenceUID for h in heads} == {scan.FrameOfReferenceUID}
     moving = pydicom.dcmread(next((folder / "moving").iterdir()), stop_before_pixels=True)

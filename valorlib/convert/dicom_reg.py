@@ -13,7 +13,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from valorlib import __version__
-from valorlib.convert.dicom_rt import RTDOSE, read_rt
+from valorlib.convert.dicom_rt import RTDOSE, RTPLAN, read_rt
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.images import Dose, LabelMap
@@ -54,7 +54,9 @@ def write_rtdose(
     data.DoseUnits, data.DoseType, data.DoseSummationType = "GY", "PHYSICAL", "PLAN"
     data.DoseGridScaling = text
     data.DoseComment = f"SlicerVALOR {__version__}. Not for clinical use."
-    data.ReferencedRTPlanSequence = Sequence([_reference_to(reference)] if _is_plan(reference) else [])
+    # The standard wants one item, and readers take the first: a plan that is not known gets a UID of its own.
+    plan = _reference_to(reference) if _is_plan(reference) else _unknown_plan()
+    data.ReferencedRTPlanSequence = Sequence([plan])
     data.PixelData = np.minimum(stored, 2**32 - 1).astype("<u4").tobytes()
     _save(data, path)
 
@@ -234,6 +236,12 @@ def _frame(reference: Any) -> str:
 
 def _is_plan(reference: Any) -> bool:
     return reference is not None and reference.get("Modality") == "RTPLAN"
+
+
+def _unknown_plan() -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = RTPLAN, generate_uid()
+    return item
 
 
 def _reference_to(data: Any) -> Dataset:
