@@ -24,7 +24,7 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
 )
-from VALORPanels import comparing, panel, samples, seeds
+from VALORPanels import comparing, panel, samples, seeds, tumors
 from VALORPanels.methods import MethodSection, entriesOf
 
 from valorlib.core.errors import InputError
@@ -176,7 +176,7 @@ class VALORRegistrationWidget(panel.VALORPanel):
         self.seeds.stopPlacing()
         fixed, moving = held.fixedVolume, held.movingVolume
         try:
-            options = self.methods.options()
+            options = tumors.withTumors(self.methods.options(), seeds.clickedTumors())
             pair = self.logic.read(held)
         except InputError as error:
             self.fault(str(error))

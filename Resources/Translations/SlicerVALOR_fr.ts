@@ -5,19 +5,19 @@
     <name>PointCloudRegistration</name>
     <message>
       <source>VALOR Point Cloud Registration</source>
-      <translation type="unfinished" />
+      <translation>VALOR Recalage de nuages de points</translation>
     </message>
     <message>
       <source>Carries organ surfaces onto those of another patient or day; organs may slide along each other. For research; not for diagnostic use.</source>
-      <translation type="unfinished" />
+      <translation>Porte les surfaces d'organes sur celles d'un autre patient ou d'un autre jour ; les organes peuvent glisser l'un sur l'autre. Pour la recherche ; pas pour le diagnostic.</translation>
     </message>
     <message>
       <source>Built on the published MO-BCPD method.</source>
-      <translation type="unfinished" />
+      <translation>Fondé sur la méthode publiée MO-BCPD.</translation>
     </message>
     <message>
       <source>Carries the moving organs onto the fixed ones; Cancel ends it at any time</source>
-      <translation type="unfinished" />
+      <translation>Porte les organes mobiles sur les fixes ; Annuler y met fin à tout moment</translation>
     </message>
     <message>
       <source>Select fixed and moving organs</source>
@@ -25,15 +25,15 @@
     </message>
     <message>
       <source>Fixed and moving organs must not be the same</source>
-      <translation type="unfinished" />
+      <translation>Les organes fixes et mobiles doivent différer</translation>
     </message>
     <message>
       <source>No organ has the same name on both sides</source>
-      <translation type="unfinished" />
+      <translation>Aucun organe ne porte le même nom des deux côtés</translation>
     </message>
     <message>
       <source>Include at least one organ</source>
-      <translation type="unfinished" />
+      <translation>Incluez au moins un organe</translation>
     </message>
     <message>
       <source>The result was removed; the views show what they showed before.</source>
@@ -41,7 +41,7 @@
     </message>
     <message>
       <source>Uncertainty (1 sigma, mm)</source>
-      <translation type="unfinished" />
+      <translation>Incertitude (1 sigma, mm)</translation>
     </message>
     <message>
       <source>Displacement (mm)</source>
@@ -53,7 +53,7 @@
     </message>
     <message>
       <source>Drawing points on the surfaces</source>
-      <translation type="unfinished" />
+      <translation>Tirage des points sur les surfaces</translation>
     </message>
     <message>
       <source>Measuring the result</source>
@@ -61,11 +61,11 @@
     </message>
     <message>
       <source>Measured</source>
-      <translation type="unfinished" />
+      <translation>Mesuré</translation>
     </message>
     <message>
       <source>Apply: register {count} organs</source>
-      <translation type="unfinished" />
+      <translation>Appliquer : recaler {count} organes</translation>
     </message>
     <message>
       <source>Saving failed.</source>
@@ -77,7 +77,7 @@
     </message>
     <message>
       <source>{name} moves with the organs now.</source>
-      <translation type="unfinished" />
+      <translation>{name} suit maintenant les organes.</translation>
     </message>
     <message>
       <source>{count} files saved in {folder}</source>
@@ -88,19 +88,19 @@
     <name>UncertaintyViewer</name>
     <message>
       <source>VALOR Uncertainty Viewer</source>
-      <translation type="unfinished" />
+      <translation>VALOR Visualisation de l'incertitude</translation>
     </message>
     <message>
       <source>Shows the expected error of a registration in mm, its volume change and folds, and dose-volume histograms with bands. For research; not for diagnostic use.</source>
-      <translation type="unfinished" />
+      <translation>Montre l'erreur attendue d'un recalage en mm, son changement de volume, ses plis, et les histogrammes dose-volume avec leurs bandes. Pour la recherche ; pas pour le diagnostic.</translation>
     </message>
     <message>
       <source>Built on published work on probabilistic deformable registration.</source>
-      <translation type="unfinished" />
+      <translation>Fondé sur des travaux publiés sur le recalage déformable probabiliste.</translation>
     </message>
     <message>
       <source>Expected error of the transform, in mm, and what it does to the dose.</source>
-      <translation type="unfinished" />
+      <translation>Erreur attendue de la transformation, en mm, et son effet sur la dose.</translation>
     </message>
     <message>
       <source>Apply: uncertainty and dose</source>
@@ -108,11 +108,11 @@
     </message>
     <message>
       <source>Estimates the error of the transform; Cancel ends it at any time</source>
-      <translation type="unfinished" />
+      <translation>Estime l'erreur de la transformation ; Annuler y met fin à tout moment</translation>
     </message>
     <message>
       <source>Registration uncertainty</source>
-      <translation type="unfinished" />
+      <translation>Incertitude du recalage</translation>
     </message>
     <message>
       <source>none</source>
@@ -136,11 +136,11 @@
     </message>
     <message>
       <source>Apply: volume change only (no moving volume)</source>
-      <translation type="unfinished" />
+      <translation>Appliquer : changement de volume seul (pas de volume mobile)</translation>
     </message>
     <message>
       <source>Apply: uncertainty (no dose and structures)</source>
-      <translation type="unfinished" />
+      <translation>Appliquer : incertitude (ni dose ni structures)</translation>
     </message>
     <message>
       <source>The result was removed; the views show what they showed before.</source>
@@ -152,11 +152,11 @@
     </message>
     <message>
       <source>Dose metrics</source>
-      <translation type="unfinished" />
+      <translation>Mesures de dose</translation>
     </message>
     <message>
       <source>DVH</source>
-      <translation type="unfinished" />
+      <translation>HDV</translation>
     </message>
     <message>
       <source>Landmarks</source>
@@ -180,11 +180,11 @@
     </message>
     <message>
       <source>A report can be made of a run of this session; press Apply again.</source>
-      <translation type="unfinished" />
+      <translation>Un rapport n'est possible que pour un calcul de cette session ; appuyez de nouveau sur Appliquer.</translation>
     </message>
     <message>
       <source>Export failed.</source>
-      <translation type="unfinished" />
+      <translation>L'exportation a échoué.</translation>
     </message>
     <message>
       <source>Uncertainty</source>
@@ -203,15 +203,15 @@
     </message>
     <message>
       <source>Click in a tumor: it is segmented in both scans, and the moving scan is laid on the fixed one. For research; not for diagnostic use.</source>
-      <translation type="unfinished" />
+      <translation>Cliquez dans une tumeur : elle est segmentée dans les deux examens, et l'examen mobile est posé sur le fixe. Pour la recherche ; pas pour le diagnostic.</translation>
     </message>
     <message>
       <source>Built on the published VALOR-Net method.</source>
-      <translation type="unfinished" />
+      <translation>Fondé sur la méthode publiée VALOR-Net.</translation>
     </message>
     <message>
       <source>Finds the transform from the moving to the fixed volume; Cancel ends it at any time</source>
-      <translation type="unfinished" />
+      <translation>Trouve la transformation du volume mobile vers le fixe ; Annuler y met fin à tout moment</translation>
     </message>
     <message>
       <source>none</source>
@@ -247,11 +247,11 @@
     </message>
     <message>
       <source>Measured</source>
-      <translation type="unfinished" />
+      <translation>Mesuré</translation>
     </message>
     <message>
       <source>A report can be made of a run of this session; press Apply again.</source>
-      <translation type="unfinished" />
+      <translation>Un rapport n'est possible que pour un calcul de cette session ; appuyez de nouveau sur Appliquer.</translation>
     </message>
     <message>
       <source>Saving failed.</source>
@@ -270,18 +270,18 @@
     <name>comparing</name>
     <message>
       <source>{count} places</source>
-      <translation type="unfinished" />
+      <translation>{count} endroits</translation>
     </message>
     <message>
       <source>{path} could not be written; choose another folder</source>
-      <translation type="unfinished" />
+      <translation>{path} n'a pas pu être écrit ; choisissez un autre dossier</translation>
     </message>
   </context>
   <context>
     <name>dependencies</name>
     <message>
       <source>Installed. Restart Slicer if a module was updated.</source>
-      <translation type="unfinished" />
+      <translation>Installé. Redémarrez Slicer si un module a été mis à jour.</translation>
     </message>
     <message>
       <source>Everything is installed.</source>
@@ -289,27 +289,27 @@
     </message>
     <message>
       <source>Install the extension "PyTorch" in the Extensions Manager, restart Slicer, and press Install again.</source>
-      <translation type="unfinished" />
+      <translation>Installez l'extension « PyTorch » dans le gestionnaire d'extensions, redémarrez Slicer et appuyez de nouveau sur Installer.</translation>
     </message>
     <message>
       <source>PyTorch was not installed.</source>
-      <translation type="unfinished" />
+      <translation>PyTorch n'a pas été installé.</translation>
     </message>
     <message>
       <source>{names} must be installed before Apply works; nothing is installed without asking.</source>
-      <translation type="unfinished" />
+      <translation>{names} : à installer avant qu'Appliquer ne fonctionne ; rien n'est installé sans demander.</translation>
     </message>
     <message>
       <source>Not installed: you chose not to.</source>
-      <translation type="unfinished" />
+      <translation>Non installé : vous avez refusé.</translation>
     </message>
     <message>
       <source>Install {names} into Slicer's Python?</source>
-      <translation type="unfinished" />
+      <translation>Installer {names} dans le Python de Slicer ?</translation>
     </message>
     <message>
       <source>Installation failed: {error}</source>
-      <translation type="unfinished" />
+      <translation>L'installation a échoué : {error}</translation>
     </message>
   </context>
   <context>
@@ -334,14 +334,14 @@
     <name>methods</name>
     <message>
       <source>The options appear once {name} is installed.</source>
-      <translation type="unfinished" />
+      <translation>Les options apparaissent une fois {name} installé.</translation>
     </message>
   </context>
   <context>
     <name>organs</name>
     <message>
       <source>As ticked above</source>
-      <translation type="unfinished" />
+      <translation>Comme coché ci-dessus</translation>
     </message>
     <message>
       <source>All together</source>
@@ -349,7 +349,7 @@
     </message>
     <message>
       <source>Matrix below</source>
-      <translation type="unfinished" />
+      <translation>Matrice ci-dessous</translation>
     </message>
     <message>
       <source>Organ</source>
@@ -361,27 +361,27 @@
     </message>
     <message>
       <source>Reach (mm)</source>
-      <translation type="unfinished" />
+      <translation>Portée (mm)</translation>
     </message>
     <message>
       <source>Motion (mm)</source>
-      <translation type="unfinished" />
+      <translation>Mouvement (mm)</translation>
     </message>
     <message>
       <source>Ticked organs take part</source>
-      <translation type="unfinished" />
+      <translation>Les organes cochés participent</translation>
     </message>
     <message>
       <source>Ticked: moves independently of the other organs</source>
-      <translation type="unfinished" />
+      <translation>Coché : bouge indépendamment des autres organes</translation>
     </message>
     <message>
       <source>B: how far motion stays coherent; empty: as in the options</source>
-      <translation type="unfinished" />
+      <translation>B : jusqu'où le mouvement reste cohérent ; vide : comme dans les options</translation>
     </message>
     <message>
       <source>Lambda: how far this organ may move; empty: as in the options</source>
-      <translation type="unfinished" />
+      <translation>Lambda : jusqu'où cet organe peut bouger ; vide : comme dans les options</translation>
     </message>
   </context>
   <context>
@@ -420,62 +420,62 @@
     </message>
     <message>
       <source>The run failed: {error}. The log has the details.</source>
-      <translation type="unfinished" />
+      <translation>Le calcul a échoué : {error}. Le journal donne les détails.</translation>
     </message>
   </context>
   <context>
     <name>samples</name>
     <message>
       <source>Breast 7T (fixed)</source>
-      <translation type="unfinished" />
+      <translation>Sein 7T (fixe)</translation>
     </message>
     <message>
       <source>Breast 3T (moving)</source>
-      <translation type="unfinished" />
+      <translation>Sein 3T (mobile)</translation>
     </message>
     <message>
       <source>CT day 2 (fixed)</source>
-      <translation type="unfinished" />
+      <translation>TDM jour 2 (fixe)</translation>
     </message>
     <message>
       <source>CT day 1 (moving)</source>
-      <translation type="unfinished" />
+      <translation>TDM jour 1 (mobile)</translation>
     </message>
     <message>
       <source>Dose day 1</source>
-      <translation type="unfinished" />
+      <translation>Dose jour 1</translation>
     </message>
     <message>
       <source>Day 1 on day 2</source>
-      <translation type="unfinished" />
+      <translation>Jour 1 sur jour 2</translation>
     </message>
     <message>
       <source>Structures day 2</source>
-      <translation type="unfinished" />
+      <translation>Structures jour 2</translation>
     </message>
     <message>
       <source>Landmarks 7T</source>
-      <translation type="unfinished" />
+      <translation>Repères 7T</translation>
     </message>
     <message>
       <source>Landmarks 3T</source>
-      <translation type="unfinished" />
+      <translation>Repères 3T</translation>
     </message>
     <message>
       <source>Organs (fixed)</source>
-      <translation type="unfinished" />
+      <translation>Organes (fixes)</translation>
     </message>
     <message>
       <source>Organs (moving)</source>
-      <translation type="unfinished" />
+      <translation>Organes (mobiles)</translation>
     </message>
     <message>
       <source>Landmarks day 2</source>
-      <translation type="unfinished" />
+      <translation>Repères jour 2</translation>
     </message>
     <message>
       <source>Landmarks day 1</source>
-      <translation type="unfinished" />
+      <translation>Repères jour 1</translation>
     </message>
   </context>
   <context>
@@ -499,6 +499,37 @@
     <message>
       <source>Volume</source>
       <translation>Volume</translation>
+    </message>
+    <message>
+      <source>Motion</source>
+      <translation>Mouvement</translation>
+    </message>
+    <message>
+      <source>Reach (mm)</source>
+      <translation>Portée (mm)</translation>
+    </message>
+    <message>
+      <source>How far the tumor reaches from its middle, when known; empty: not known</source>
+      <translation>Jusqu'où la tumeur s'étend depuis son centre, si on le sait ; vide : inconnu</translation>
+    </message>
+  </context>
+  <context>
+    <name>tumors</name>
+    <message>
+      <source>How this tumor may move: freely, without changing its volume, or without changing its shape</source>
+      <translation>Comment cette tumeur peut bouger : librement, sans changer de volume, ou sans changer de forme</translation>
+    </message>
+    <message>
+      <source>free</source>
+      <translation>libre</translation>
+    </message>
+    <message>
+      <source>same volume</source>
+      <translation>même volume</translation>
+    </message>
+    <message>
+      <source>rigid</source>
+      <translation>rigide</translation>
     </message>
   </context>
 </TS>

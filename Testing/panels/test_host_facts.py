@@ -156,6 +156,10 @@ def test_no_translated_text_is_an_f_string_and_french_has_each_of_them():
                 strings.add(node.args[0].value)
     french = ET.parse(ROOT / "Resources" / "Translations" / "SlicerVALOR_fr.ts").getroot()
     assert strings <= {message.findtext("source") for message in french.iter("message")}
+    for message in french.iter("message"):
+        source, translation = message.findtext("source"), message.findtext("translation")
+        assert translation, f"no French for {source!r}"
+        assert set(re.findall(r"{\w+}", source)) == set(re.findall(r"{\w+}", translation)), source
 
 
 def test_the_index_entry_agrees_with_cmake():

@@ -71,7 +71,18 @@ def test_the_whole_story_from_an_empty_scene_to_a_restored_one(open_panel, breas
     ]
     assert ui.applyButton.text == "Apply: segment and register"
 
+    # What is known of a tumor: the second one keeps its shape, the first reaches 6 mm.
+    box = ui.seedTable.cellWidget(2, 3)
+    driving.press(box, driving.QtCore.Qt.Key_End)
+    ui.seedTable.setCurrentCell(1, 4)
+    ui.seedTable.editItem(ui.seedTable.item(1, 4))
+    type_into(ui.seedTable.viewport().findChild(driving.QtWidgets.QLineEdit), "6")
+    from VALORPanels import seeds, tumors
+
     use_quick(panel)
+    options = tumors.withTumors(panel.methods.options(), seeds.clickedTumors())
+    assert options.tumor_motion == ("free", "rigid")
+    assert options.extent_mm == (6.0, 0.0)
     click(ui.applyButton)
     results = panel.results.current
     assert results is not None, ui.statusLabel.text

@@ -85,6 +85,15 @@ class MethodSection:
             self._describe()
         return method
 
+    def shown(self) -> Any:
+        """The options that the form shows, or None while it is not loaded or cannot be read."""
+        if self._loaded is None:
+            return None
+        try:
+            return self.form.options()
+        except InputError:
+            return None
+
     def options(self) -> Any:
         """The options to run with.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from valorlib.core.errors import Cancelled, InputError
+from VALORPanels import tumors
 
 TUMOR = "VALOR.tumor"
 COLORS = ((0.2, 0.5, 1.0), (1.0, 0.25, 0.2), (1.0, 0.75, 0.1), (0.3, 0.85, 0.4), (0.9, 0.4, 0.9), (0.3, 0.85, 0.9))
@@ -40,6 +42,11 @@ def addSeedList(tumor: int) -> Any:
     return node
 
 
+def clickedTumors() -> list[Any]:
+    """Lists of the tumors that have a click, by number."""
+    return [node for node in seedLists() if node.GetAttribute(TUMOR) != "0" and clicksIn(node)]
+
+
 def clicksIn(node: Any) -> int:
     """Number of points that are placed, the one under the mouse left out."""
     return int(node.GetNumberOfDefinedControlPoints())
@@ -54,9 +61,11 @@ class SeedSection:
         self._volumes_ml: dict[int, float] = {}
         self._order: list[tuple[str, str]] = []
         table = ui.seedTable
-        table.setColumnCount(3)
-        table.setHorizontalHeaderLabels([_("List"), _("Clicks"), _("Volume")])
+        table.setColumnCount(5)
+        table.setHorizontalHeaderLabels([_("List"), _("Clicks"), _("Volume"), _("Motion"), _("Reach (mm)")])
         table.horizontalHeader().setStretchLastSection(True)
+        table.verticalHeader().setVisible(False)
+        table.connect("itemChanged(QTableWidgetItem*)", self._extentTyped)
         table.connect("itemSelectionChanged()", self._selected)
         ui.addTumorButton.connect("clicked(bool)", self.addTumor)
         ui.backgroundButton.connect("clicked(bool)", self.addBackground)
@@ -79,6 +88,15 @@ class SeedSection:
                 item = qt.QTableWidgetItem(text)
                 item.setFlags(qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEnabled)
                 table.setItem(row, column, item)
+            if tumor:
+                table.setCellWidget(row, 3, tumors.motionBox(node))
+                reach = qt.QTableWidgetItem(node.GetAttribute(tumors.EXTENT) or "")
+                reach.setToolTip(_("How far the tumor reaches from its middle, when known; empty: not known"))
+                table.setItem(row, 4, reach)
+            else:
+                table.removeCellWidget(row, 3)
+                table.takeItem(row, 4)
+        table.resizeColumnsToContents()
         ids = [node.GetID() for node in lists]
         if keep is not None and keep.GetID() in ids:
             table.selectRow(ids.index(keep.GetID()))
@@ -88,6 +106,11 @@ class SeedSection:
         self._selected()
         self._ui.undoClickButton.enabled = bool(self._order)
         self._ui.removeTumorButton.enabled = bool(lists)
+
+    def _extentTyped(self, item: Any) -> None:
+        if item.column() == 4 and item.row() < len(self._observed):
+            tumors.setExtent(self._observed[item.row()], item.text())
+            self._onChanged()
 
     def current(self) -> Any:
         """The list of the chosen row, or None."""
@@ -233,9 +256,10 @@ class LivePreview:
                 self.clear()
                 self._onVolumes({})
                 return
-            key = (volume.GetID(), volume.GetMTime(), volume.GetParentTransformNode())
+            found = self._options()
+            key = (volume.GetID(), volume.GetMTime(), volume.GetParentTransformNode(), found)
             if key != self._made_for:
-                self._preview, self._made_for = Preview(mrml.image_from_node(volume)), key
+                self._preview, self._made_for = Preview(mrml.image_from_node(volume), None, found), key
             self._show(volume, self._segment(seeds))
         except Cancelled:
             return
@@ -244,6 +268,17 @@ class LivePreview:
         if self._again:
             self._again = False
             self.ask()
+
+    def _options(self) -> Any:
+        """Of the segmentation: as in the form where the method knows them, and each tumor's reach."""
+        from valorlib.ops.selective import SelectiveOptions
+
+        options = SelectiveOptions()
+        form = self._panel.methods.shown()
+        if form is not None:
+            named = {"contrast": getattr(form, "contrast", "auto"), "form": getattr(form, "tumor_form", "mass")}
+            options = dataclasses.replace(options, **named)
+        return tumors.withTumors(options, clickedTumors())
 
     def _segment(self, seeds: Any) -> Any:
         from valorlib.core.run import Run

@@ -119,7 +119,9 @@ class _Job:
         return fixed, moving, start
 
     def _selective(self) -> SelectiveOptions:
-        return SelectiveOptions(contrast=self.options.contrast, extent_mm=self.options.extent_mm)
+        return SelectiveOptions(
+            contrast=self.options.contrast, form=self.options.tumor_form, extent_mm=self.options.extent_mm
+        )
 
     def _on(self, start: float, stop: float) -> Run:
         return dataclasses.replace(self.run, progress=part(self.run.progress, start, stop))

@@ -51,6 +51,9 @@ class ValorOptions(Options):
     segment_tumors: bool = option(True, "Find the clicked tumors in both scans")
     clip: tuple[float, ...] = option((), "Lowest and highest intensity looked at (HU for CT); empty: all")
     contrast: str = option("auto", "Tumor against its surroundings", choices=("auto", "bright", "dark", "band"))
+    tumor_form: str = option(
+        "mass", "Mass: one piece. Non-mass: several pieces near the click", choices=("mass", "non_mass")
+    )
     extent_mm: tuple[float, ...] = option(
         (), "How far each tumor reaches from its middle, when known (0: not)", low=0.0, high=200.0, unit="mm"
     )
