@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,14 @@ def pictures_of(pair: ImagePair, found: Assessment) -> list[dict[str, Any]]:
     rows = []
     for words, place in places.items():
         at_voxel = [int(v) for v in place]
-        cells: dict[str, list[tuple[str, str]]] = {"colors": [], "board": [], "difference": [], "sigma": []}
+        names = ("colors", "board", "flicker", "difference", "sigma")
+        cells: dict[str, list[tuple[str, str]]] = {name: [] for name in names}
+            "colors": [],
+            "board": [],
+            "flicker": [],
+            "difference": [],
+            "sigma": [],
+        }
         for plane, name in enumerate(PLANES):
             still = gray(view.slice_of(pair.fixed.array, plane, at_voxel, SIDE), fixed_window)
             moved = gray(view.slice_of(warped.array, plane, at_voxel, SIDE), moving_window)
@@ -64,17 +72,32 @@ def pictures_of(pair: ImagePair, found: Assessment) -> list[dict[str, Any]]:
             sigma = view.slice_of(found.sigma.array, plane, at_voxel, SIDE)
             cells["colors"].append((name, embedded(overlay(still, moved))))
             cells["board"].append((name, embedded(checkerboard(still, moved))))
+            cells["flicker"].append((name, flicker(still, moved)))
             cells["difference"].append((name, embedded(diverging(change, spread))))
-            cells["sigma"].append((name, embedded(heat(still, sigma, top))))
+            colored = heat(still, sigma, top)
+            known = view.slice_of(body.astype(np.float32), plane, at_voxel, SIDE) > 0.5
+            cells["sigma"].append((name, embedded(np.where(known[..., None], colored, still))))
         titles = {
             "colors": ("Color contrast", "Fixed in cyan, registered moving in red: gray where both agree."),
             "board": ("Checkerboard", "Squares of the fixed and the registered moving scan in turn."),
+            "flicker": ("Flicker", "Fixed and registered moving scan by turns, each for a second."),
             "difference": ("Difference", f"Fixed minus moving; full color at {spread:.0f}."),
             "sigma": ("Expected error", f"Over the fixed scan: dark blue 0, red {top:.1f} {unit} and more."),
         }
         for key, (title, sentence) in titles.items():
             rows.append({"title": f"{title}, {words}", "sentence": sentence, "pictures": cells[key]})
     return rows
+
+
+def flicker(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> str:
+    """Data address of a picture that shows two pictures by turns; printed, it is the first."""
+    size = f'width="{first.shape[1]}" height="{first.shape[0]}"'
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size}><image {size} href="{embedded(first)}"/>'
+        f'<image {size} href="{embedded(second)}" visibility="hidden"><animate attributeName="visibility" '
+        'values="hidden;visible" dur="2s" calcMode="discrete" repeatCount="indefinite"/></image></svg>'
+    )
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode("ascii")).decode("ascii")
 
 
 def heat(base: NDArray[np.uint8], values: NDArray[np.float32], top: float) -> NDArray[np.uint8]:

@@ -64,6 +64,9 @@ def test_the_folder_holds_its_files(result):
     assert record["inputs"]["dose"]["sha256"]
     html = (output / "report.html").read_text()
     assert "Acceptance table" in html
+    for title in ("Color contrast", "Checkerboard", "Flicker", "Difference", "Expected error"):
+        assert title in html
+    assert html.count("data:image/svg+xml;base64,") == 6
     assert "NaN" not in html.replace("nan", "NaN")[:200]
 
 
