@@ -127,7 +127,7 @@ def _pulled(array, grid, u_mm, order=3):
 
 
 def phantom(seed=2101):
-    """Textured breast-like body, 128 x 128 x 96 at 2 mm, two-scale motion of 3.4 mm mean, other gray scale, noise."""
+    """Textured breast-like body, 128 x 128 x 96 at 2 mm, two-scale motion of 1.7 mm mean, other gray scale, noise."""
     rng = np.random.default_rng(seed)
     grid = Grid((128, 128, 96), (2.0, 2.0, 2.0))
     middle = (grid.points() - grid.center) / np.array([105, 105, 80])
