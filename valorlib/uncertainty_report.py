@@ -58,13 +58,7 @@ def pictures_of(pair: ImagePair, found: Assessment) -> list[dict[str, Any]]:
     for words, place in places.items():
         at_voxel = [int(v) for v in place]
         names = ("colors", "board", "flicker", "difference", "sigma")
-        cells: dict[str, list[tuple[str, str]]] = {name: [] for name in names}
-            "colors": [],
-            "board": [],
-            "flicker": [],
-            "difference": [],
-            "sigma": [],
-        }
+        cells: dict[str, list[tuple[str, str]]] = {key: [] for key in names}
         for plane, name in enumerate(PLANES):
             still = gray(view.slice_of(pair.fixed.array, plane, at_voxel, SIDE), fixed_window)
             moved = gray(view.slice_of(warped.array, plane, at_voxel, SIDE), moving_window)
