@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +15,11 @@ from valorlib.core.method import Method
 from valorlib.core.options import Options, as_dict, option
 from valorlib.core.results import Result
 from valorlib.core.run import Progress, Run, part
-from valorlib.core.transforms import AffineTransform, Chain, DisplacementField, Transform
+from valorlib.core.transforms import AffineTransform, Chain, Transform
 from valorlib.ops.contrast import intensity_range
+from valorlib.ops.itk_demons import demons
 from valorlib.ops.itk_threads import one_itk_thread
 from valorlib.ops.plausibility import alarmed
-from valorlib.ops.resample import resample_image, resample_labels
 from valorlib.ops.transforms import inverse_of, invert_field, to_displacement
 
 
@@ -67,7 +66,11 @@ def _register(pair: ImagePair, options: ClassicalOptions, run: Run) -> Result:
     if options.transform == "bspline":
         transform = _bspline(pair, linear, options, run, part(run.progress, stop, 0.9), losses)
     elif options.transform == "demons":
-        transform = _demons(pair, linear, options, part(run.progress, stop, 0.9), losses)
+        found = demons(
+            pair, linear, levels=options.levels, iterations=options.iterations, smoothing_mm=options.smoothing_mm,
+            progress=part(run.progress, stop, 0.9), losses=losses,
+        )  # fmt: skip
+        transform = Chain((found, linear))
     run.progress(0.92, "Displacement field and inverse")
     displacement = to_displacement(transform, pair.fixed.grid)
     if options.transform in ("rigid", "affine"):
@@ -177,10 +180,7 @@ def _linear(
         kind.SetCenter(tuple(pair.fixed.grid.center))
         centered = kind
     if isinstance(pair.start, AffineTransform):
-        before = sitk.AffineTransform(3)
-        before.SetMatrix(pair.start.matrix[:3, :3].ravel().tolist())
-        before.SetTranslation(pair.start.matrix[:3, 3].tolist())
-        method.SetMovingInitialTransform(before)
+        method.SetMovingInitialTransform(_itk(pair.start))
     method.SetInitialTransform(centered, True)
     method.SetOptimizerAsRegularStepGradientDescent(2.0, 1e-4, options.iterations, 0.7)
     method.SetOptimizerScalesFromPhysicalShift()
@@ -190,6 +190,10 @@ def _linear(
         # ITK applies the optimized transform first, then the moving initial one.
         found = AffineTransform(pair.start.matrix @ found.matrix)
     return found
+
+
+def _itk(linear: AffineTransform) -> sitk.Transform:
+    return sitk.AffineTransform(linear.matrix[:3, :3].ravel().tolist(), linear.matrix[:3, 3].tolist())
 
 
 def _matrix(transform: sitk.Transform) -> AffineTransform:
@@ -211,79 +215,13 @@ def _bspline(
     mesh = [max(1, round(length / options.grid_mm)) for length in pair.fixed.grid.extent_mm]
     spline = sitk.BSplineTransformInitializer(images[0], mesh, 3)
     method = _registration(pair, options, run)
-    before = sitk.AffineTransform(3)
-    before.SetMatrix(linear.matrix[:3, :3].ravel().tolist())
-    before.SetTranslation(linear.matrix[:3, 3].tolist())
-    method.SetMovingInitialTransform(before)
+    method.SetMovingInitialTransform(_itk(linear))
     method.SetInitialTransform(spline, True)
     method.SetOptimizerAsLBFGS2(numberOfIterations=options.iterations)
     _execute(method, images, options, progress, "B-spline stage", losses)
-    sampled = sitk.TransformToDisplacementField(
-        spline,
-        sitk.sitkVectorFloat64,
-        images[0].GetSize(),
-        images[0].GetOrigin(),
-        images[0].GetSpacing(),
-        images[0].GetDirection(),
-    )
-    return Chain((field_from_sitk(sampled), linear))
-
-
-def _demons(
-    pair: ImagePair, linear: AffineTransform, options: ClassicalOptions, progress: Progress, losses: list[float]
-) -> Transform:
-    aligned = resample_image(pair.moving, pair.fixed.grid, linear)
-    fixed, moving = image_to_sitk(pair.fixed), image_to_sitk(aligned)
-    moving = sitk.HistogramMatching(moving, fixed, numberOfHistogramLevels=256, numberOfMatchPoints=12)
-    field: sitk.Image | None = None
-    for level in reversed(range(options.levels)):
-        factor = [min(2**level, max(1, n // 8)) for n in fixed.GetSize()]
-        small = [sitk.Shrink(sitk.SmoothingRecursiveGaussian(i, 0.5 * 2**level), factor) for i in (fixed, moving)]
-        if field is not None:
-            field = sitk.Resample(field, small[0], sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkVectorFloat64)
-        begin = (options.levels - 1 - level) / options.levels
-        scaled = part(progress, begin, begin + 1 / options.levels)
-        field = _demons_level(small, field, options, scaled, losses)
-    assert_field = sitk.Resample(field, fixed, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkVectorFloat64)
-    found = field_from_sitk(assert_field)
-    if pair.fixed_mask is not None:
-        keep = resample_labels(pair.fixed_mask, pair.fixed.grid).array > 0
-        found = DisplacementField(found.array * keep[..., None], found.grid)
-    return Chain((found, linear))
-
-
-def _demons_level(
-    images: list[sitk.Image],
-    start: sitk.Image | None,
-    options: ClassicalOptions,
-    progress: Progress,
-    losses: list[float],
-) -> sitk.Image:
-    demons = sitk.DiffeomorphicDemonsRegistrationFilter()
-    demons.SetNumberOfThreads(1)
-    demons.SetNumberOfIterations(options.iterations)
-    demons.SetStandardDeviations([options.smoothing_mm / s for s in images[0].GetSpacing()])
-    cancelled: list[Cancelled] = []
-
-    def step() -> None:
-        losses.append(float(demons.GetMetric()))
-        try:
-            progress(demons.GetElapsedIterations() / options.iterations, "Demons stage")
-        except Cancelled as reason:
-            cancelled.append(reason)
-            demons.Abort()
-
-    demons.AddCommand(sitk.sitkIterationEvent, step)
-    execute: Callable[..., sitk.Image] = demons.Execute
-    try:
-        found = execute(*images, start) if start is not None else execute(*images)
-    except RuntimeError:
-        if cancelled:
-            raise cancelled[0] from None
-        raise
-    if cancelled:
-        raise cancelled[0]
-    return found
+    sampler = sitk.TransformToDisplacementFieldFilter()
+    sampler.SetReferenceImage(images[0])
+    return Chain((field_from_sitk(sampler.Execute(spline)), linear))
 
 
 METHOD = Method(
