@@ -119,7 +119,7 @@ def copd(number):
     def score(field):
         error = np.linalg.norm(map_points(field, fixed) - moving, axis=1)
         start = float(np.linalg.norm(fixed - moving, axis=1).mean())
-        return {**summary("tre", error), "start_mm": start, **folding(field, inside)}
+        return {**summary("landmark", error), "start_mm": start, **folding(field, inside)}
 
     return Case(name, pair, score)
 
