@@ -85,9 +85,9 @@ def main():
         done = subprocess.run(command, check=True, env=one_thread(), capture_output=True, text=True)
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         print(rows[-1], flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "scaling.json").write_text(json.dumps({"rows": rows, **about()}, indent=1) + "\n")
-    plot(rows)
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "scaling.json").write_text(json.dumps({"rows": rows, **about()}, indent=1) + "\n")
+        plot(rows)
 
 
 if __name__ == "__main__":
