@@ -122,16 +122,16 @@ def test_each_organ_is_found_after_a_large_turn():
     case = known_motion(2, count=300)
     result = register(case.pair, OMC, Run())
     error = error_of(case, result)
-    assert np.median(error) < 3.4
+    assert np.median(error) < 2.0
     covered = error**2 < chi2.ppf(0.95, 3) * result.sigma_mm**2
-    assert covered.mean() > 0.6
+    assert covered.mean() > 0.8
 
 
 def test_labels_and_a_better_prior_beat_plain_bcpd():
     case = known_motion(4, count=150)
     with_labels = error_of(case, register(case.pair, OMC, Run())).mean()
     without = error_of(case, register(case.pair, dataclasses.replace(PAPER, use_labels=False), Run())).mean()
-    assert with_labels < 0.9 * without
+    assert with_labels < 0.6 * without
 
 
 def test_mended_labels_beat_no_labels():
@@ -142,11 +142,12 @@ def test_mended_labels_beat_no_labels():
     assert error_of(case, mended).mean() < error_of(case, bare).mean()
 
 
+@pytest.mark.xfail(strict=True, reason="goal: 30 % noise costs at most 1.5 mm; surfaces do not guide noisy organs yet")
 def test_outliers_do_not_pull():
     clean = known_motion(6, count=200)
     case = outliers(clean, 6)
     result = register(case.pair, dataclasses.replace(OMC, outliers=0.3), Run())
-    assert np.median(error_of(case, result)) < np.median(error_of(clean, register(clean.pair, OMC, Run()))) + 2.5
+    assert np.median(error_of(case, result)) < np.median(error_of(clean, register(clean.pair, OMC, Run()))) + 1.5
 
 
 def test_a_missing_organ_is_named_and_keeps_a_wide_error_bar():
@@ -155,14 +156,14 @@ def test_a_missing_organ_is_named_and_keeps_a_wide_error_bar():
     missing = case.pair.moving.labels == 2
     assert any("spleen is missing in fixed" in text for text in result.warnings)
     assert result.sigma_mm[missing].mean() > 3 * result.sigma_mm[~missing].mean()
-    assert np.median(error_of(case, result)[~missing]) < 5.0
+    assert np.median(error_of(case, result)[~missing]) < 3.0
 
 
 def test_an_organ_of_five_points_is_named():
     case = tiny_organ(known_motion(8, count=200))
     result = register(case.pair, OMC, Run())
     assert any("only 5 points" in text for text in result.warnings)
-    assert np.median(error_of(case, result)[case.pair.moving.labels != 2]) < 5.0
+    assert np.median(error_of(case, result)[case.pair.moving.labels != 2]) < 3.0
 
 
 def test_an_organ_of_another_size_is_named():
@@ -214,7 +215,7 @@ def test_coarse_to_fine_stays_near_the_full_run():
     case = known_motion(2, count=600, degrees=10.0)
     full = register(case.pair, dataclasses.replace(OMC, coarse_points=0), Run())
     coarse = register(case.pair, dataclasses.replace(OMC, coarse_points=250), Run())
-    assert abs(error_of(case, full).mean() - error_of(case, coarse).mean()) < 1.2
+    assert abs(error_of(case, full).mean() - error_of(case, coarse).mean()) < 0.7
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

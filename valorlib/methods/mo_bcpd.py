@@ -67,11 +67,14 @@ def register(pair: PointPair, options: MoBcpdOptions, run: Run) -> Result:
         run.progress(0.05, f"Turning organs, loop {loop + 1}: sigma {sigma:.2f} mm")
 
     reaches = (options.gamma, 0.1 * options.gamma, 0.3 * options.gamma)[: options.starts]
-    if options.start == "given" or not plan.surfaces or len(reaches) == 1 or plan.prior.long_size_mm <= 0:
+    closed = False
+    if options.start == "given" or plan.prior.long_size_mm <= 0:
         motion = stiff_motion(clouds, plan, start, bases, turning)
     else:
-        motion = best_stiff_run(clouds, plan, start, reaches, turning).enter(bases)
-    found, last = run_levels(clouds, plan, motion, replace(run, progress=part(run.progress, 0.1, 0.95)))
+        stiff = best_stiff_run(clouds, plan, start, reaches, turning)
+        motion, closed = stiff.enter(bases), stiff.closed
+    levels = replace(run, progress=part(run.progress, 0.1, 0.95))
+    found, last = run_levels(clouds, plan, motion, levels, closed=closed)
     return _result(pair, clouds, found, warnings + drift_warnings(found, last, clouds, names), mended)
 
 

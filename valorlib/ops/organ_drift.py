@@ -196,17 +196,15 @@ def stiff_motion(
 
 @dataclass(frozen=True, eq=False)
 class StiffRun:
-    """What the stiff run found, on the level it ran; distance_mm: between the surfaces, to compare starts."""
+    """What the stiff run found, on the level it ran; closed: the surfaces lie as close as two samples of one do.
+
+    Only then the surfaces have guided the organs: where shapes differ, sliding along them proves nothing.
+    """
 
     motion: PointMotion
     level: Level
-    distance_mm: float
-    spacing_mm: float = 0.0
-
-    @property
-    def closed(self) -> bool:
-        """True when the surfaces lie as close as two samples of one surface do."""
-        return self.distance_mm <= CLOSED * self.spacing_mm
+    closed: bool
+    evidence: float
 
     def enter(self, bases: tuple[Basis, ...]) -> PointMotion:
         """The motion in other bases."""
@@ -225,14 +223,17 @@ def stiff_run(clouds: Clouds, plan: Plan, start: NDArray[np.float64], report: Re
     first = dataclasses.replace(first, center=center)
     level = level_of(few, stiff, first, dataclasses.replace(plan.settings, epsilon_mm=0.02, step_mm=1.0, max_loops=40))
     first = dataclasses.replace(first, variance=start_variance(level, plan.gamma))
-    drifted = drift(level, first, report).motion
+    found = drift(level, first, report)
+    drifted, evidence = found.motion, found.bounds[-1]
     if not plan.surfaces:
-        return StiffRun(drifted, level, np.inf)
-    some = clouds.thinned(SURFACE_POINTS)
+        return StiffRun(drifted, level, closed=False, evidence=evidence)
+    first_level, some = level, clouds.thinned(SURFACE_POINTS)
     level = level_of(some, stiff, drifted, plan.settings)
     fit = fit_surfaces(level, drifted, loops=SURFACE_LOOPS)
-    spread = dataclasses.replace(fit.motion, variance=max(fit.distance_mm**2 / 2, plan.settings.floor_mm**2))
-    return StiffRun(spread, level, fit.distance_mm, fit.spacing_mm)
+    if not fit.alike or fit.distance_mm > CLOSED * fit.spacing_mm:
+        return StiffRun(drifted, first_level, closed=False, evidence=evidence)
+    variance = max(fit.distance_mm**2 / 2, plan.settings.floor_mm**2)
+    return StiffRun(dataclasses.replace(fit.motion, variance=variance), level, closed=True, evidence=evidence)
 
 
 def _in_bases(motion: PointMotion, bases: tuple[Basis, ...], level: Level) -> PointMotion:
@@ -252,7 +253,7 @@ def _in_bases(motion: PointMotion, bases: tuple[Basis, ...], level: Level) -> Po
 def best_stiff_run(
     clouds: Clouds, plan: Plan, start: NDArray[np.float64], gammas: tuple[float, ...], report: Report
 ) -> StiffRun:
-    """The stiff run, of several first reaches, after which the surfaces lie closest.
+    """The stiff run of the first reach that closes the surfaces; if none does, the one of the highest evidence.
 
     A long reach finds large turns of an organ, a short one keeps to a good start; which is better differs by case.
     """
@@ -260,12 +261,16 @@ def best_stiff_run(
     for gamma in gammas:
         runs.append(stiff_run(clouds, dataclasses.replace(plan, gamma=gamma), start, report))
         if runs[-1].closed:
-            break
-    return min(runs, key=lambda run: run.distance_mm)
+            return runs[-1]
+    return max(runs, key=lambda run: run.evidence)
 
 
-def run_levels(clouds: Clouds, plan: Plan, motion: PointMotion, run: Run) -> tuple[Drifted, Clouds]:
-    """Coarse run to convergence, a few loops with all points, surface on surface; also the clouds of the last level."""
+def run_levels(clouds: Clouds, plan: Plan, motion: PointMotion, run: Run, *, closed: bool) -> tuple[Drifted, Clouds]:
+    """Coarse run to convergence, a few loops with all points, then surface on surface where that closed at the start.
+
+    Returns:
+        What was found, and the clouds of the last level.
+    """
     coarse = plan.coarse_points * (1 if clouds.labels else 5)
     levels = [clouds]
     if 0 < coarse < max(_largest(clouds.fixed_organs), _largest(clouds.moving_organs)):
@@ -286,7 +291,7 @@ def run_levels(clouds: Clouds, plan: Plan, motion: PointMotion, run: Run) -> tup
         motion = found.motion
         bounds += found.bounds
         sigmas += found.sigmas
-    if plan.surfaces and plan.prior.long_size_mm > 0:
+    if closed:
         level = level_of(clouds.thinned(LAST_POINTS), plan, motion, plan.settings)
         motion = fit_surfaces(level, motion, loops=LAST_LOOPS).motion
     return dataclasses.replace(found, motion=motion, bounds=tuple(bounds), sigmas=tuple(sigmas)), levels[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from valorlib.ops.point_drift import Level
 from valorlib.ops.point_motion import PointMotion
-from valorlib.ops.point_start import SCALE_RANGE, similarity_of_pairs
+from valorlib.ops.point_start import FEW_POINTS, organ_sizes, similarity_of_pairs
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -42,23 +43,23 @@ class Patches:
 class SurfaceFit:
     """Motion after the fit; distance_mm: mean over the nearer 70 % of the points, both ways, a mean over organs.
 
-    spacing_mm: the same distance between the points of one cloud, a mean of both.
+    spacing_mm: the same distance between the points of one cloud, a mean of both. alike: no large organ is of odd size.
     """
 
     motion: PointMotion
     distance_mm: float
     spacing_mm: float
+    alike: bool
 
 
 @dataclass(frozen=True, eq=False)
 class _Matches:
-    """Pairs of moving and fixed rows: unit normals of the pairs (n, 3), weights (n,) in 1/mm^2, distance_mm."""
+    """Pairs of moving and fixed rows: unit normals of the pairs (n, 3), weights (n,) in 1/mm^2."""
 
     moving: I64
     fixed: I64
     normals: F64
     weights: F64
-    distance_mm: float
 
 
 def patches_of(points: F64, organs: I64) -> Patches:
@@ -89,43 +90,51 @@ def normals_of(points: F64, patches: Patches) -> F64:
     return np.asarray(axes[:, :, 0])
 
 
-def fit_surfaces(level: Level, motion: PointMotion, *, loops: int) -> SurfaceFit:
+def fit_surfaces(level: Level, motion: PointMotion, *, loops: int, apart: float = 1.1) -> SurfaceFit:
     """Gauss-Newton on the distances along the normals, both ways, with the motion's own prior.
 
     Source: Rusinkiewicz, A symmetric objective function for ICP, ACM Transactions on Graphics 38(4), 2019.
-    Differs: the motion is a Gaussian process an organ and a common similarity; Tukey's weights.
+    Differs: the motion is a Gaussian process an organ, and a common similarity; Tukey's weights; loops after which
+    surfaces lie farther apart do not count; organs of odd size are left as they are.
 
     Args:
         level: the clouds in the frame of `motion`; some hundred points an organ are enough.
         motion: where to start; its bases hold the prior.
         loops: of matching and solving.
+        apart: a loop counts when the distance of the surfaces is at most this many times the smallest before.
     """
-    surfaces = _Surfaces(level, motion)
-    matches = surfaces.match()
+    surfaces = _Surfaces(level, motion, apart)
     for _ in range(loops):
-        surfaces.solve(matches)
-        matches = surfaces.match()
-    return SurfaceFit(surfaces.motion(), matches.distance_mm, surfaces.spacing_mm)
+        surfaces.solve(surfaces.match())
+    surfaces.match()
+    return SurfaceFit(surfaces.motion(), surfaces.distance_mm, surfaces.spacing_mm, surfaces.alike)
 
 
 class _Surfaces:
     """The state of the fit, in numpy. Symbols as in point_drift: y moving, x fixed, v displacement, s R t."""
 
-    def __init__(self, level: Level, motion: PointMotion) -> None:
+    def __init__(self, level: Level, motion: PointMotion, apart: float) -> None:
+        self.apart = apart
         self.begin, self.model = motion, level.settings.model
         self.y, self.x = level.moving.cpu().numpy(), level.fixed.cpu().numpy()
         self.own, self.other = level.moving_organs.cpu().numpy(), level.fixed_organs.cpu().numpy()
         self.patches, still = patches_of(self.y, self.own), patches_of(self.x, self.other)
         self.spacing_mm = (self.patches.spacing_mm + still.spacing_mm) / 2
         self.flat, self.fixed_normals = still.flat, normals_of(self.x, still)
-        self.organs = np.intersect1d(self.own, self.other)
+        sizes = organ_sizes(self.x, self.other, self.y, self.own)
+        self.organs = sizes.organs[sizes.trusted]
+        odd = sizes.organs[~sizes.trusted]
+        self.alike = not any(min((self.own == k).sum(), (self.other == k).sum()) >= FEW_POINTS for k in odd)
         self.trees = {k: cKDTree(self.x[self.other == k]) for k in self.organs.tolist()}
         self.s, self.R, self.t = motion.scale, motion.rotation.cpu().numpy(), motion.shift.cpu().numpy()
         self.weights = [w.cpu().numpy() for w in motion.weights]
-        self.groups = []
+        self.first_mm = self.distance_mm = np.inf
+        self.best = (self.s, self.R, self.t, list(self.weights))
+        self.groups, self.guided = [], list[bool]()
         for basis in motion.bases:
             rows = np.nonzero(np.isin(self.own, basis.members))[0]
             where = torch.as_tensor(rows, device=level.moving.device)
+            self.guided.append(bool(np.isin(basis.members, self.organs).any()))
             self.groups.append((rows, basis.features(level.moving[where], level.moving_organs[where]).cpu().numpy()))
 
     def moved(self) -> F64:
@@ -138,18 +147,27 @@ class _Surfaces:
         """Nearest points both ways, organ by organ."""
         moved = self.moved()
         normals = normals_of(moved, self.patches)
-        parts, distances = [], []
+        parts: list[tuple[NDArray[Any], ...]] = []
+        distances: list[float] = []
         for organ in self.organs.tolist():
             y, x = np.nonzero(self.own == organ)[0], np.nonzero(self.other == organ)[0]
             there, to_x = self.trees[organ].query(moved[y])
             back, to_y = cKDTree(moved[y]).query(self.x[x])
-            distances.append(_nearer(there) + _nearer(back))
+            distances.append((_nearer(there) + _nearer(back)) / 2)
             m, n = np.concatenate([y, y[to_y]]), np.concatenate([x[to_x], x])
             parts.append((m, n, *self._weigh(moved, normals, m, n, np.concatenate([there, back]))))
+        self._keep(float(np.mean(distances)) if distances else np.inf)
         if not parts:
-            return _Matches(np.zeros(0, int), np.zeros(0, int), np.zeros((0, 3)), np.zeros(0), np.inf)
+            return _Matches(np.zeros(0, int), np.zeros(0, int), np.zeros((0, 3)), np.zeros(0))
         m, n, normal, weight = (np.concatenate([part[k] for part in parts]) for k in range(4))
-        return _Matches(m, n, normal, weight, float(np.mean(distances)) / 2)
+        return _Matches(m, n, normal, weight)
+
+    def _keep(self, distance: float) -> None:
+        """The state as it stands becomes the answer, unless the surfaces have come apart since the start."""
+        self.first_mm = min(self.first_mm, distance)
+        if distance <= self.apart * self.first_mm:
+            self.distance_mm = distance
+            self.best = (self.s, self.R, self.t, list(self.weights))
 
     def _weigh(self, moved: F64, normals: F64, m: I64, n: I64, distance: F64) -> tuple[F64, F64]:
         """Normals of the pairs, and weights: none where far off, curved, or the normals disagree."""
@@ -165,17 +183,17 @@ class _Surfaces:
 
     def solve(self, found: _Matches) -> None:
         """The common similarity anew, then the displacement of each group, given the matches."""
-        if self.model != "none":
-            matrix = similarity_of_pairs(self.moved(), self.y, rigid=self.model == "rigid")
-            self.s = (
-                1.0 if self.model == "rigid" else float(np.clip(np.cbrt(np.linalg.det(matrix[:3, :3])), *SCALE_RANGE))
-            )
-            self.R = matrix[:3, :3] / np.cbrt(np.linalg.det(matrix[:3, :3]))
-            self.t = matrix[:3, 3]
+        if self.model in ("similarity", "rigid") and self.alike:
+            trusted = np.isin(self.own, self.organs)
+            matrix = similarity_of_pairs(self.moved()[trusted], self.y[trusted], rigid=self.model == "rigid")
+            self.s = float(np.cbrt(np.linalg.det(matrix[:3, :3])))
+            self.R, self.t = matrix[:3, :3] / self.s, matrix[:3, 3]
         gap = np.sum((self.x[found.fixed] - self.s * self.y[found.moving] @ self.R.T - self.t) * found.normals, axis=1)
         pull = self.s * found.normals @ self.R
         place = np.empty(len(self.y), dtype=np.int64)
         for g, (rows, phi) in enumerate(self.groups):
+            if not self.guided[g]:
+                continue
             place[:] = -1
             place[rows] = np.arange(len(rows))
             mine = np.nonzero((place[found.moving] >= 0) & (found.weights > 0))[0]
@@ -184,16 +202,17 @@ class _Surfaces:
 
     def motion(self) -> PointMotion:
         like = self.begin.start
+        s, r, t, weights = self.best
 
         def tensor(array: F64) -> torch.Tensor:
             return torch.as_tensor(array, dtype=like.dtype, device=like.device)
 
         return dataclasses.replace(
             self.begin,
-            scale=self.s,
-            rotation=tensor(self.R),
-            shift=tensor(self.t),
-            weights=tuple(tensor(w) for w in self.weights),
+            scale=s,
+            rotation=tensor(r),
+            shift=tensor(t),
+            weights=tuple(tensor(w) for w in weights),
         )
 
 
