@@ -1,4 +1,4 @@
-"""Does what the images show speak for a registration? One check for all methods, independent of what they maximized."""
+"""Does what the images show speak for a registration? One check, the same for all methods."""
 
 from __future__ import annotations
 
