@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -187,15 +188,9 @@ class UncertaintyViewerWidget(panel.VALORPanel):
             results = yield from self.logic.write(inputs, outcome, fixed, tolerances)
             self.results.refresh(results.run)
             self._warnings = "; ".join(outcome.warnings)
-            record = {"options": options, "device": device, "seconds": time.monotonic() - begun}
-            self.last = {
-                "run": results.run,
-                "inputs": inputs,
-                "outcome": outcome,
-                "tolerances": tolerances,
-                "samples": samples,
-                **record,
-            }
+            record = {"options": options, "device": device, "samples": samples, "tolerances": tolerances}
+            self.last = {"run": results.run, "inputs": inputs, "outcome": outcome, **record}
+            self.last["seconds"] = time.monotonic() - begun
 
         self._warnings = ""
         if self.runJob(work, done, used) and self._warnings:
@@ -272,8 +267,7 @@ class UncertaintyViewerWidget(panel.VALORPanel):
         self._saveRun(folder, lambda: self.openUrl(qt.QUrl.fromLocalFile(str(folder / "report.html"))))
 
     def _saveRun(self, folder: Path, then: Any) -> None:
-        run = dict(self.last)
-        if self.runJob(lambda progress: self.logic.save(folder, run, progress), lambda _value: None, []):
+        if self.runJob(partial(self.logic.save, folder, dict(self.last)), lambda _value: None, []):
             then()
 
     def onSave(self) -> None:
@@ -308,19 +302,14 @@ class UncertaintyViewerLogic(ScriptedLoadableModuleLogic):
 
     def tables(self) -> dict[str, str]:
         """Role of each table of a run, and its name."""
-        names = {
-            "metrics": _("Numbers"),
-            "dvh_metrics": _("Dose metrics"),
-            "dvh": _("DVH"),
-            "landmarks": _("Landmarks"),
-        }
-        return dict(names)
+        texts = _("Numbers"), _("Dose metrics"), _("DVH"), _("Landmarks")
+        return dict(zip(("metrics", "dvh_metrics", "dvh", "landmarks"), texts, strict=True))
 
     def volumesOf(self, transform: Any) -> tuple[Any, Any]:
         """Fixed and moving volume that a transform joins, where it says so."""
         kind = slicer.vtkMRMLTransformNode
-        roles = kind.GetFixedNodeReferenceRole(), kind.GetMovingNodeReferenceRole()
-        found = [transform.GetNodeReference(role) for role in roles]
+        roles = (kind.GetFixedNodeReferenceRole(), kind.GetMovingNodeReferenceRole())
+        found = map(transform.GetNodeReference, roles)
         # A transform of organs refers to segmentations or models.
         fixed, moving = (n if n is not None and n.IsA("vtkMRMLScalarVolumeNode") else None for n in found)
         return fixed, moving
