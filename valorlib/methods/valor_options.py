@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.options import Options, option
@@ -11,6 +13,8 @@ from valorlib.ops.preparation import STARTS
 from valorlib.solve.schedule import Level
 
 MOTIONS = ("free", "volume", "rigid")
+LARGEST_LEVEL = 8e6
+"""Voxels; finer levels of large scans are left out, which keeps time and memory in bounds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +68,8 @@ class ValorOptions(Options):
             raise InputError("iterations: expected one number per level of levels_mm; give both the same length")
 
     def schedule(self, fixed: Grid) -> list[Level]:
-        """The levels, without those much finer than the image."""
-        smallest = 0.8 * min(fixed.spacing)
+        """The levels, without those much finer than the image or of more than LARGEST_LEVEL voxels."""
+        smallest = max(0.8 * min(fixed.spacing), float(np.prod(fixed.extent_mm) / LARGEST_LEVEL) ** (1 / 3))
         pairs = list(zip(self.levels_mm, self.iterations, strict=True))
         used = [p for p in pairs if p[0] >= smallest] or pairs[:1]
         return [

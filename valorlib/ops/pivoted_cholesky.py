@@ -10,7 +10,6 @@ from torch import Tensor
 from valorlib.core.errors import InputError
 from valorlib.ops.gp_kernel import MotionPrior, motion_kernel
 
-
 WHOLE = 800
 
 
