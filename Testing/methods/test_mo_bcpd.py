@@ -142,7 +142,6 @@ def test_mended_labels_beat_no_labels():
     assert error_of(case, mended).mean() < error_of(case, bare).mean()
 
 
-@pytest.mark.xfail(strict=True, reason="goal: 30 % noise costs at most 1.5 mm; surfaces do not guide noisy organs yet")
 def test_outliers_do_not_pull():
     clean = known_motion(6, count=200)
     case = outliers(clean, 6)

@@ -15,7 +15,7 @@ from valorlib.core.errors import InputError
 from valorlib.core.run import Run
 from valorlib.ops.gp_kernel import MotionPrior, coherent_groups
 from valorlib.ops.pivoted_cholesky import Basis, inducing_basis
-from valorlib.ops.point_drift import Drifted, DriftSettings, Level, drift, start_variance
+from valorlib.ops.point_drift import Drifted, DriftSettings, Level, drift, matched_shares, start_variance
 from valorlib.ops.point_motion import PointMotion
 from valorlib.ops.surface_fit import fit_surfaces
 from valorlib.ops.thinning import thin_evenly
@@ -29,6 +29,7 @@ SURFACE_LOOPS = 10
 CLOSED = 1.15
 LAST_POINTS = 800
 LAST_LOOPS = 4
+INLIER = 0.5
 Report = Callable[[int, float], None]
 
 
@@ -74,6 +75,12 @@ class Plan:
     seed: int
     device: str
     surfaces: bool = True
+
+
+def without_outliers(level: Level, motion: PointMotion) -> Level:
+    """The level with the fixed points alone that the drift holds for likelier matched than outliers."""
+    keep = matched_shares(level, motion) >= INLIER
+    return dataclasses.replace(level, fixed=level.fixed[keep], fixed_organs=level.fixed_organs[keep])
 
 
 def level_of(clouds: Clouds, plan: Plan, motion: PointMotion, settings: DriftSettings) -> Level:
@@ -228,7 +235,7 @@ def stiff_run(clouds: Clouds, plan: Plan, start: NDArray[np.float64], report: Re
     if not plan.surfaces:
         return StiffRun(drifted, level, closed=False, evidence=evidence)
     first_level, some = level, clouds.thinned(SURFACE_POINTS)
-    level = level_of(some, stiff, drifted, plan.settings)
+    level = without_outliers(level_of(some, stiff, drifted, plan.settings), drifted)
     fit = fit_surfaces(level, drifted, loops=SURFACE_LOOPS)
     if not fit.alike or fit.distance_mm > CLOSED * fit.spacing_mm:
         return StiffRun(drifted, first_level, closed=False, evidence=evidence)
@@ -292,7 +299,7 @@ def run_levels(clouds: Clouds, plan: Plan, motion: PointMotion, run: Run, *, clo
         bounds += found.bounds
         sigmas += found.sigmas
     if closed:
-        level = level_of(clouds.thinned(LAST_POINTS), plan, motion, plan.settings)
+        level = without_outliers(level_of(clouds.thinned(LAST_POINTS), plan, motion, plan.settings), motion)
         motion = fit_surfaces(level, motion, loops=LAST_LOOPS).motion
     return dataclasses.replace(found, motion=motion, bounds=tuple(bounds), sigmas=tuple(sigmas)), levels[-1]
 

@@ -107,8 +107,7 @@ def drift(level: Level, motion: PointMotion, progress: Callable[[int, float], No
     """
     settings = level.settings
     fixed, leaves = level.prepare(motion)
-    volume = float((level.fixed.amax(0) - level.fixed.amin(0)).clamp_min(1e-3).prod())
-    density = 1 / (volume * len(level.transition))
+    density = _density(level)
     state = _State(level, motion)
     bounds: list[float] = []
     sigmas: list[float] = []
@@ -132,6 +131,18 @@ def drift(level: Level, motion: PointMotion, progress: Callable[[int, float], No
             converged = True
             break
     return Drifted(state.motion(), tuple(bounds), tuple(sigmas), found.moving_mass, found.fixed_mass, converged)
+
+
+def matched_shares(level: Level, motion: PointMotion) -> Tensor:
+    """(N,) posterior probability that each fixed point belongs to a moving point under `motion`; the rest: outliers."""
+    fixed, leaves = level.prepare(motion)
+    return _State(level, motion).expect(fixed, leaves, _density(level)).fixed_mass
+
+
+def _density(level: Level) -> float:
+    """Of an outlier, 1/mm^3 and label: even over the box of the fixed points."""
+    volume = float((level.fixed.amax(0) - level.fixed.amin(0)).clamp_min(1e-3).prod())
+    return 1 / (volume * len(level.transition))
 
 
 def _second_moment(nu: Tensor, du: Tensor, total: float) -> Tensor:

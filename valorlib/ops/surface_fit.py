@@ -107,7 +107,7 @@ def fit_surfaces(level: Level, motion: PointMotion, *, loops: int, apart: float 
     for _ in range(loops):
         surfaces.solve(surfaces.match())
     surfaces.match()
-    return SurfaceFit(surfaces.motion(), surfaces.distance_mm, surfaces.spacing_mm, surfaces.alike)
+    return SurfaceFit(surfaces.motion(), surfaces.distance_mm, surfaces.spacing_mm(), surfaces.alike)
 
 
 class _Surfaces:
@@ -119,7 +119,7 @@ class _Surfaces:
         self.y, self.x = level.moving.cpu().numpy(), level.fixed.cpu().numpy()
         self.own, self.other = level.moving_organs.cpu().numpy(), level.fixed_organs.cpu().numpy()
         self.patches, still = patches_of(self.y, self.own), patches_of(self.x, self.other)
-        self.spacing_mm = (self.patches.spacing_mm + still.spacing_mm) / 2
+        self.fixed_spacing_mm = still.spacing_mm
         self.flat, self.fixed_normals = still.flat, normals_of(self.x, still)
         sizes = organ_sizes(self.x, self.other, self.y, self.own)
         self.organs = sizes.organs[sizes.trusted]
@@ -161,6 +161,10 @@ class _Surfaces:
             return _Matches(np.zeros(0, int), np.zeros(0, int), np.zeros((0, 3)), np.zeros(0))
         m, n, normal, weight = (np.concatenate([part[k] for part in parts]) for k in range(4))
         return _Matches(m, n, normal, weight)
+
+    def spacing_mm(self) -> float:
+        """Of both clouds in the fixed world."""
+        return (self.best[0] * self.patches.spacing_mm + self.fixed_spacing_mm) / 2
 
     def _keep(self, distance: float) -> None:
         """The state as it stands becomes the answer, unless the surfaces have come apart since the start."""
