@@ -24,7 +24,7 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
 )
-from VALORPanels import comparing, panel
+from VALORPanels import checks, comparing, panel
 from VALORPanels.methods import MethodSection
 
 from valorlib.catalog import Entry
@@ -33,7 +33,6 @@ from valorlib.core.run import Run
 from valorlib.scene import nodes as scene_nodes
 
 METHOD = "dir_uncertainty"
-LIGHTS = {"pass": "#2e9e4f", "check": "#e0a100", "fail": "#c0392b"}
 MAPS = {"sigma": "sigma", "jacobian": "jacobian", "dose": "dose_mean"}
 
 
@@ -109,9 +108,7 @@ class UncertaintyViewerWidget(panel.VALORPanel):
             for by, word in ((1, "next"), (-1, "last")):
                 button = getattr(self.ui, f"{word}{name}Button")
                 button.connect("clicked(bool)", lambda checked=False, places=places, by=by: places.step(by))
-        self.ui.checksTable.setColumnCount(4)
-        self.ui.checksTable.setHorizontalHeaderLabels([_("Check"), _("Value"), _("Limit"), _("Note")])
-        self.ui.checksTable.horizontalHeader().setStretchLastSection(True)
+        checks.prepare(self.ui.checksTable)
         self.ui.tableView.connect("clicked(QModelIndex)", self.onTableClicked)
         self.ui.reportButton.connect("clicked(bool)", self.onReport)
         self.ui.saveButton.connect("clicked(bool)", self.onSave)
@@ -200,7 +197,7 @@ class UncertaintyViewerWidget(panel.VALORPanel):
         """Another run, or none, is shown."""
         self.folds.show(self.results.node("folds"))
         self.landmarks.show(self.results.node("landmark_points"))
-        self.showChecks(self.results.node("checks"))
+        checks.show(self.ui.checksTable, self.logic.rows(self.results.node("checks")))
         for name, role in MAPS.items():
             getattr(self.ui, f"{name}Button").enabled = self.results.node(role) is not None
         self.ui.chartButton.enabled = self.results.node("dvh_chart") is not None
@@ -211,25 +208,6 @@ class UncertaintyViewerWidget(panel.VALORPanel):
         if first:
             getattr(self.ui, f"{first}Button").checked = True
             self.onMap(first)
-
-    def showChecks(self, node: Any) -> None:
-        """Tolerances and goals with their lights."""
-        rows = self.logic.rows(node)
-        table = self.ui.checksTable
-        table.setRowCount(len(rows))
-        for index, row in enumerate(rows):
-            value = row["Value"] if abs(row["Value"]) >= 5e-3 else 0.0
-            texts = (row["Check"], f"{value:.3g} {row['Unit']}", str(row["Limit"]), str(row["Note"]))
-            for column, text in enumerate(texts):
-                item = qt.QTableWidgetItem(text)
-                item.setFlags(qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEnabled)
-                if column == 1 and row["Light"] in LIGHTS:
-                    item.setBackground(qt.QBrush(qt.QColor(LIGHTS[row["Light"]])))
-                    item.setForeground(qt.QBrush(qt.QColor("white")))
-                    item.setToolTip(row["Light"])
-                table.setItem(index, column, item)
-        table.resizeColumnsToContents()
-        table.resizeRowsToContents()
 
     def onMap(self, name: str) -> None:
         """Show a map over the fixed volume."""

@@ -163,22 +163,6 @@
       <translation>Repères</translation>
     </message>
     <message>
-      <source>Check</source>
-      <translation>Contrôle</translation>
-    </message>
-    <message>
-      <source>Value</source>
-      <translation>Valeur</translation>
-    </message>
-    <message>
-      <source>Limit</source>
-      <translation>Limite</translation>
-    </message>
-    <message>
-      <source>Note</source>
-      <translation>Remarque</translation>
-    </message>
-    <message>
       <source>A report can be made of a run of this session; press Apply again.</source>
       <translation>Un rapport n'est possible que pour un calcul de cette session ; appuyez de nouveau sur Appliquer.</translation>
     </message>
@@ -264,6 +248,25 @@
     <message>
       <source>Saved in {folder}</source>
       <translation>Enregistré dans {folder}</translation>
+    </message>
+  </context>
+  <context>
+    <name>checks</name>
+    <message>
+      <source>Check</source>
+      <translation>Contrôle</translation>
+    </message>
+    <message>
+      <source>Value</source>
+      <translation>Valeur</translation>
+    </message>
+    <message>
+      <source>Limit</source>
+      <translation>Limite</translation>
+    </message>
+    <message>
+      <source>Note</source>
+      <translation>Remarque</translation>
     </message>
   </context>
   <context>

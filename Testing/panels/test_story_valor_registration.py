@@ -206,3 +206,36 @@ def test_the_result_agrees_with_the_library_by_slicers_own_geometry(open_panel, 
     middle = tuple(slice(n // 4, -(n // 4)) for n in ours.shape)
     scale = float(np.ptp(ours))
     assert np.abs(theirs[middle] - ours[middle]).max() / scale < 1e-3
+
+
+def test_a_volume_hardened_by_slicer_equals_the_one_that_the_library_warps(open_panel, breast):
+    from valorlib.convert import mrml
+    from valorlib.ops.resample import resample_image
+    from valorlib.ops.transforms import map_points
+
+    panel = open_panel("VALORRegistration")
+    _fixed, moving, *_landmarks = load_sample(panel)
+    use_quick(panel)
+    click(panel.ui.applyButton)
+    transform, field = panel.results.node("transform"), panel.last["result"].displacement
+    plain = mrml.image_from_node(moving)
+
+    # What a user does in the Data module: put the volume under the transform and harden it.
+    moving.SetAndObserveTransformNodeID(transform.GetID())
+    assert moving.HardenTransform()
+    assert moving.GetParentTransformNode() is None
+    hardened = mrml.image_from_node(moving)
+
+    # Slicer chooses the voxels of what it hardens; the library warps the scan onto the same ones.
+    grid, fixed = hardened.grid, breast.pair.fixed.grid
+    ours = resample_image(plain, grid, field).array
+    at = grid.points().reshape(-1, 3)
+    index = plain.grid.to_index(map_points(field, at))
+    inside = np.all((index >= 0) & (index <= np.asarray(plain.grid.size) - 1), axis=1) & fixed.contains(at)
+    inside = inside.reshape(grid.shape)
+    difference = np.abs(ours - hardened.array)[inside]
+    unmoved = resample_image(plain, grid).array
+    assert inside.mean() > 0.3
+    assert np.abs(unmoved - ours)[inside].mean() > 5.0, "the transform moves nothing, so the comparison shows nothing"
+    assert difference.max() < 1e-4 * np.ptp(ours)
+    assert difference.mean() < 1e-3
