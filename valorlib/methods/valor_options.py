@@ -16,6 +16,9 @@ MOTIONS = ("free", "volume", "rigid")
 LARGEST_LEVEL = 8e6
 """Voxels; finer levels of large scans are left out, which keeps time and memory in bounds."""
 
+WIDER = (2.5, 1.75)
+"""Times the reach at the first two of four or more levels: large motion is found together, not piece by piece."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ValorOptions(Options):
@@ -72,18 +75,20 @@ class ValorOptions(Options):
         smallest = max(0.8 * min(fixed.spacing), float(np.prod(fixed.extent_mm) / LARGEST_LEVEL) ** (1 / 3))
         pairs = list(zip(self.levels_mm, self.iterations, strict=True))
         used = [p for p in pairs if p[0] >= smallest] or pairs[:1]
+        wider = (*WIDER, *[1.0] * len(pairs)) if len(pairs) > 3 else (1.0,) * len(pairs)
         return [
             Level(
                 image_mm=mm,
                 iterations=steps,
                 field_mm=max(2.0 * mm, 1.4 * self.smoothness_mm),
                 step_mm=(0.36 if n < 2 else 0.28) * mm,
-                gradient_mm=self.reach_mm,
+                gradient_mm=self.reach_mm * wider[place],
                 total_mm=self.smoothness_mm * (1.0 if n > 0 else 1.5),
                 window_mm=max(1.8 * mm, 3.0),
                 stride=1 if n < 2 else 2,
             )
-            for n, (mm, steps) in enumerate(used, start=min(0, 3 - len(used)))
+            for place, (mm, steps) in enumerate(used)
+            for n in [place + min(0, 3 - len(used))]
         ]
 
 
