@@ -1,7 +1,7 @@
 """How time and memory of the main method grow with the number of voxels: python benchmarks/scaling.py.
 
-A generated pair is enlarged to n x n x n voxels of 0.9 mm, so that all levels have work to do. One process a size, one
-thread. Writes results/scaling.json and results/scaling.svg.
+A generated pair of n x n x n voxels of 0.9 mm each, so that all levels have work to do; its motion of 5 mm is known.
+One process makes the pair, another registers it, on one thread. Writes results/scaling.json and results/scaling.svg.
 """
 
 from __future__ import annotations
@@ -10,52 +10,73 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-from run import ROOT, about, one_thread
+from run import about, one_thread
 
 SIZES = (64, 96, 128, 192, 256)
+SPACING_MM = 0.9
+MOVING_ORIGIN = (2.0, 0.0, 0.0)
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
-def enlarged(image, count, shift):
-    from scipy.ndimage import zoom
+def make(count, path):
+    """A generated breast that fills the cube, its texture as fine as in the small pairs, moved by about 5 mm."""
+    from valorlib.core.grid import Grid
+    from valorlib.demo_anatomy import Breast, make_noises, signal
+    from valorlib.demo_fields import known_field
 
+    rng = np.random.default_rng(1100)
+    fixed = Grid((count,) * 3, (SPACING_MM,) * 3)
+    side = SPACING_MM * count
+    motion = known_field(fixed, rng, mean_mm=5.0)
+    lattice = Grid((int(side) + 40,) * 3, (1.0,) * 3, (-20.0,) * 3)
+    half = side * np.array([0.46, 0.8, 0.55])
+    breast = Breast(fixed.center + np.array([0, 0.25 * side, 0]), half, lattice, make_noises(lattice, rng), ())
+    scans = []
+    for field, places in (("7T", motion.mapped), ("3T", Grid(fixed.size, fixed.spacing, MOVING_ORIGIN).points())):
+        clean = np.concatenate([signal(breast, places[k : k + 8], field) for k in range(0, count, 8)])
+        real, imaginary = 0.02 * rng.standard_normal((2, *clean.shape), dtype=np.float32)
+        scans.append(1000 * np.hypot(clean + real, imaginary))
+    voxels = rng.integers(8, count - 8, (20000, 3))
+    here, there = fixed.to_world(voxels[:, ::-1]), motion.mapped[tuple(voxels.T)]
+    depth = np.minimum(breast.depth_mm(there), breast.wall_mm(there))
+    inside = (depth > 3) & Grid(fixed.size, fixed.spacing, MOVING_ORIGIN).contains(there)
+    np.savez(path, fixed=scans[0], moving=scans[1], here=here[inside], there=there[inside])
+
+
+def one(count, path):
+    """Numbers of one size, in a process of its own."""
+    from valorlib.catalog import load
     from valorlib.core.grid import Grid
     from valorlib.core.images import Image
-
-    array = zoom(image.array, [count / n for n in image.array.shape], order=1)
-    grid = Grid(array.shape[::-1], (0.9, 0.9, 0.9), (shift, 0.0, 0.0))
-    return Image(array, grid, image.name)
-
-
-def one(count):
-    """Numbers of one size, in a process of its own."""
-    sys.path.insert(0, str(ROOT))
-    from valorlib.catalog import load
     from valorlib.core.inputs import ImagePair
     from valorlib.core.run import Run
-    from valorlib.demo import make_pair
+    from valorlib.ops.transforms import map_points
 
-    small = make_pair(1100, size="small", lesions=0).pair
-    # The scans of the generated pair cover unlike boxes: the moving one is cut to the middle and moved a little.
-    moving = small.moving.array[4:-4, 6:-6, 6:-6]
-    moving = type(small.moving)(
-        moving,
-        small.moving.grid.cropped((6, 6, 4), [n - m for n, m in zip(small.moving.grid.size, (6, 6, 4), strict=True)]),
-    )
-    pair = ImagePair(enlarged(small.fixed, count, 0.0), enlarged(moving, count, 2.0))
+    made, size, spacing = np.load(path), (count,) * 3, (SPACING_MM,) * 3
+    fixed = Image(made["fixed"], Grid(size, spacing), "fixed")
+    moving = Image(made["moving"], Grid(size, spacing, MOVING_ORIGIN), "moving")
     method = load("valor")
     begin = time.process_time()
-    result = method.run(pair, method.presets["default"], Run())
+    result = method.run(ImagePair(fixed, moving), method.presets["default"], Run())
+    seconds = time.process_time() - begin
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    error = np.linalg.norm(map_points(result.displacement, made["here"]) - made["there"], axis=1)
     return {
         "voxels": count**3,
-        "cpu_seconds": time.process_time() - begin,
-        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "cpu_seconds": seconds,
+        "stages": {**result.record["cpu_seconds"], "levels": result.record["level_cpu_seconds"]},
+        "peak_memory_gb": peak_gb,
         "memory_estimate_gb": result.record["memory_estimate_gb"],
+        "start_mm": float(np.linalg.norm(made["here"] - made["there"], axis=1).mean()),
+        "error_mean_mm": float(error.mean()),
+        "error_p95_mm": float(np.percentile(error, 95)),
         "folds": result.record["folds"],
+        "inverse_residual_mean_mm": result.record["inverse_residual_mean_mm"],
         "similarity": result.record["local_correlation"],
     }
 
@@ -75,15 +96,22 @@ def plot(rows):
     figure.savefig(RESULTS / "scaling.svg", metadata={"Date": None})
 
 
+def child(*words):
+    command = [sys.executable, __file__, *map(str, words)]
+    return subprocess.run(command, check=True, env=one_thread(), capture_output=True, text=True).stdout
+
+
 def main():
     if len(sys.argv) > 1:
-        print(json.dumps(one(int(sys.argv[1]))))
+        task, count, path = sys.argv[1:]
+        print(json.dumps((make if task == "make" else one)(int(count), path)))
         return
     rows = []
     for count in SIZES:
-        command = [sys.executable, __file__, str(count)]
-        done = subprocess.run(command, check=True, env=one_thread(), capture_output=True, text=True)
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "pair.npz"
+            child("make", count, path)
+            rows.append(json.loads(child("one", count, path).splitlines()[-1]))
         print(rows[-1], flush=True)
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "scaling.json").write_text(json.dumps({"rows": rows, **about()}, indent=1) + "\n")

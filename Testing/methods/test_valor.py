@@ -50,6 +50,13 @@ def test_landmarks_meet_and_nothing_folds():
     assert found().record["folds"] == 0
 
 
+def test_a_motion_of_14_mm_is_found_everywhere():
+    demo = make_pair(1210, size="small", mean_mm=14.0, lesions=0)
+    error = errors_mm(register(demo.pair, PRESETS["default"], Run()), demo)
+    assert error.mean() < 0.5
+    assert error.max() < 3.0
+
+
 def test_the_inverse_undoes_the_displacement():
     inside = case().landmarks.fixed.points
     back = map_points(found().inverse_displacement, map_points(found().displacement, inside))
