@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from valorlib.catalog import load
 from valorlib.convert.files import read_image, write_field, write_image, write_labels, write_transform
@@ -55,6 +56,7 @@ def run_points(
     options: Options | None = None,
     run: Run,
     images: tuple[Path, Path] | None = None,
+    landmarks: PointPair | None = None,
     space: str = "lps",
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -71,6 +73,7 @@ def run_points(
         options: of the method; None: its default.
         run: device, seed, progress.
         images: the scans, fixed and moving; the moving one is warped.
+        landmarks: corresponding points the registration does not see; the error at them is measured.
         space: "lps" or "ras" of files that do not say.
         overwrite: replace a former result.
 
@@ -97,6 +100,8 @@ def run_points(
     carried = _carry(sides, pair, result, scans, run)
     clock.lap("field")
     numbers = _measure(sides, pair, result, carried)
+    if landmarks is not None:
+        numbers["landmarks"] = landmark_numbers(pair, result, landmarks)
     clock.lap("metrics")
     record = record_of(
         command="points",
@@ -206,6 +211,25 @@ def _measure(sides: tuple[OrganSet, OrganSet], pair: PointPair, result: Result, 
     if result.sigma_mm is not None:
         numbers["sigma_mm"] = {"mean": float(result.sigma_mm.mean()), "p95": float(np.percentile(result.sigma_mm, 95))}
     return numbers
+
+
+def landmark_numbers(pair: PointPair, result: Result, landmarks: PointPair) -> dict[str, dict[str, float]]:
+    """Distance of moving from fixed landmarks before and after; each moves with the organ of the nearest point."""
+    _, nearest = cKDTree(pair.moving.points).query(landmarks.moving.points)
+    labels = None if pair.moving.labels is None else pair.moving.labels[nearest]
+    out: dict[str, dict[str, float]] = {}
+    for when, points in (
+        ("before", landmarks.moving.points),
+        ("after", move_points(result, landmarks.moving.points, labels)),
+    ):
+        distance = np.linalg.norm(points - landmarks.fixed.points, axis=1)
+        out[when] = {
+            "mean_mm": float(distance.mean()),
+            "median_mm": float(np.median(distance)),
+            "p95_mm": float(np.percentile(distance, 95)),
+            "max_mm": float(distance.max()),
+        }
+    return out
 
 
 def _field_warnings(numbers: dict[str, Any]) -> tuple[str, ...]:

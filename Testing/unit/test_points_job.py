@@ -11,6 +11,8 @@ import pytest
 
 from valorlib import cli
 from valorlib.convert.files import read_labels, read_transform, write_labels
+from valorlib.convert.landmark_files import write_landmarks
+from valorlib.core.points import PointCloud, PointPair
 from valorlib.demo_organs import make_organs
 from valorlib.metrics.folding import fold_summary
 from valorlib.ops.transforms import map_points
@@ -75,6 +77,24 @@ def test_csv_points_keep_their_order(case, tmp_path):
     assert [int(row["label"]) for row in rows] == case.truth.moving.labels.tolist()
     assert np.median(error) < 2.0
     assert not (tmp_path / "out" / "displacement.nrrd").exists()
+
+
+def test_the_organ_table_and_the_landmark_error_are_printed(case, tmp_path, capsys):
+    truth = case.truth
+    for name, cloud in (("fixed", truth.fixed), ("moving", truth.moving)):
+        lines = [f"{x:.5f},{y:.5f},{z:.5f},{n}" for (x, y, z), n in zip(cloud.points, cloud.labels, strict=True)]
+        (tmp_path / f"{name}.csv").write_text("x,y,z,label\n" + "\n".join(lines) + "\n")
+    write_landmarks(PointPair(*(PointCloud(c.points[::10]) for c in (truth.fixed, truth.moving))), tmp_path / "l.csv")
+    words = [str(tmp_path / "fixed.csv"), str(tmp_path / "moving.csv"), "--output", str(tmp_path / "out")]
+    assert cli.main(["points", *words, "--landmarks", str(tmp_path / "l.csv"), *QUICK[:-1]]) == 0
+    said = capsys.readouterr().out.splitlines()
+    first = next(n for n, line in enumerate(said) if line.startswith("organ "))
+    assert [line.split()[0] for line in said[first + 1 : first + 6]] == ["1", "2", "3", "4", "5"]
+    assert all(float(line.split()[2]) < float(line.split()[1]) for line in said[first + 1 : first + 6])
+    before, after = (
+        float(line.split("median ")[1].split(",")[0]) for line in said if line.startswith("landmark error")
+    )
+    assert after < 2.0 < before
 
 
 GOOD = "x,y,z,label\n" + "\n".join(f"{10 * (n % 3)},{7 * (n % 5)},{n},{1 + n % 2}" for n in range(30)) + "\n"

@@ -8,6 +8,7 @@ from typing import Any
 
 from valorlib.catalog import ENTRIES, load
 from valorlib.commands.common import add_common, add_settings, make_run, options_of, say
+from valorlib.commands.register import read_landmark_files
 from valorlib.core.errors import InputError
 
 POINT_METHODS = tuple(entry.name for entry in ENTRIES if entry.kind == "points")
@@ -23,6 +24,7 @@ def add(commands: Any) -> None:
     parser.add_argument("fixed", metavar="FIXED", help="label map, or points as CSV")
     parser.add_argument("moving", metavar="MOVING", help="what is carried onto the fixed one")
     parser.add_argument("--images", nargs=2, metavar=("F", "M"), help="the scans, for a field on the fixed grid")
+    parser.add_argument("--landmarks", nargs="+", metavar="FILE", help="corresponding points to measure the error at")
     parser.add_argument("--method", default="mo_bcpd", metavar="NAME", help="see valor methods (default: mo_bcpd)")
     parser.add_argument("--space", default="lps", choices=("lps", "ras"), help="space of CSV files (default: lps)")
     add_settings(parser)
@@ -48,9 +50,38 @@ def run(args: argparse.Namespace) -> None:
         options=options_of(load(args.method), args),
         run=make_run(args),
         images=(Path(args.images[0]), Path(args.images[1])) if args.images else None,
+        landmarks=read_landmark_files(args.landmarks, args.space),
         space=args.space,
         overwrite=args.overwrite,
     )
     lines = [f"{args.method}: done in {record['seconds']:.1f} s on {record['device']}"]
+    lines += organ_lines(record["numbers"])
     lines += [f"warning: {text}" for text in record.get("warnings", ())]
     say(args, record, [*lines, f"results in {args.output}"])
+
+
+def organ_lines(numbers: dict[str, Any]) -> list[str]:
+    """The organ table, a line an organ, and the landmark error where there is one; a dash for what is not known."""
+    rows = numbers["organs"]
+    width = max([len(str(row["organ"])) for row in rows] + [5])
+    lines = [f"{'organ':<{width}}  before mm  after mm  HD95 mm   Dice  sigma mm"]
+    for row in rows:
+        before, after = row.get("before") or {}, row.get("after") or {}
+        cells = (
+            _cell(before.get("mean_mm"), 9, 2),
+            _cell(after.get("mean_mm"), 8, 2),
+            _cell(after.get("hd95_mm"), 7, 2),
+            _cell(row.get("dice"), 5, 3),
+            _cell(row.get("sigma_mm"), 8, 2),
+        )
+        lines.append(f"{row['organ']:<{width}}  " + "  ".join(cells))
+    for when, error in numbers.get("landmarks", {}).items():
+        lines.append(
+            f"landmark error {when}: mean {error['mean_mm']:.2f}, median {error['median_mm']:.2f}, "
+            f"p95 {error['p95_mm']:.2f}, max {error['max_mm']:.2f} mm"
+        )
+    return lines
+
+
+def _cell(value: float | None, width: int, digits: int) -> str:
+    return f"{'-':>{width}}" if value is None else f"{value:>{width}.{digits}f}"

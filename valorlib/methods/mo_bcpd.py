@@ -72,7 +72,11 @@ def register(pair: PointPair, options: MoBcpdOptions, run: Run) -> Result:
         motion = stiff_motion(clouds, plan, start, bases, turning)
     else:
         stiff = best_stiff_run(clouds, plan, start, reaches, turning)
-        motion, closed = stiff.enter(bases), stiff.closed
+        closed = stiff.closed
+        if not closed:
+            plan = plan.unlike()
+            bases = build_bases(clouds, plan, start)
+        motion = stiff.enter(bases)
     levels = replace(run, progress=part(run.progress, 0.1, 0.95))
     found, last = run_levels(clouds, plan, motion, levels, closed=closed)
     return _result(pair, clouds, found, warnings + drift_warnings(found, last, clouds, names), mended)
@@ -148,6 +152,7 @@ def _plan(clouds: Clouds, options: MoBcpdOptions, run: Run) -> Plan:
         seed=run.seed,
         device=run.device,
         surfaces=options.surfaces,
+        loosen=1.0 if options.organ_size_mm else options.unlike_size_mm / options.size_mm,
     )
 
 

@@ -35,6 +35,13 @@ class MoBcpdOptions(Options):
         high=500.0,
         unit="mm",
     )
+    unlike_size_mm: float = option(
+        5.0,
+        "How far organs bend whose surfaces do not close, as between patients; at most size_mm: as far as others",
+        low=0.01,
+        high=500.0,
+        unit="mm",
+    )
     organ_size_mm: tuple[float, ...] = option(
         (), "Lambda of each organ by rising label; empty: size_mm", low=0.01, high=500.0, unit="mm", advanced=True
     )

@@ -30,6 +30,7 @@ CLOSED = 1.15
 LAST_POINTS = 800
 LAST_LOOPS = 4
 INLIER = 0.5
+STRICT_LOOPS = 15
 Report = Callable[[int, float], None]
 
 
@@ -61,7 +62,7 @@ class Plan:
     """How to run. transition: (L, L) P(fixed label | moving label). coarse_points, fine_loops: see the options.
 
     gamma: reach of the first matches. tolerance, max_rank: of the low rank. surfaces: the points lie on surfaces, whose
-    normals guide the organs.
+    normals guide the organs. loosen: how much farther organs bend when their surfaces do not close.
     """
 
     prior: MotionPrior
@@ -75,6 +76,19 @@ class Plan:
     seed: int
     device: str
     surfaces: bool = True
+    loosen: float = 1.0
+
+    def unlike(self) -> Plan:
+        """The plan for organs whose surfaces did not close: they bend more, drift alone decides, to a strict end."""
+        settings = dataclasses.replace(
+            self.settings,
+            min_loops=min(max(STRICT_LOOPS, self.settings.min_loops), self.settings.max_loops),
+            epsilon_mm=0.1 * self.settings.epsilon_mm,
+            step_mm=0.4 * self.settings.step_mm,
+        )
+        loosen = self.loosen if self.surfaces else 1.0
+        prior = dataclasses.replace(self.prior, size_mm=self.prior.size_mm * max(1.0, loosen))
+        return dataclasses.replace(self, prior=prior, settings=settings)
 
 
 def without_outliers(level: Level, motion: PointMotion) -> Level:

@@ -23,6 +23,7 @@ LEAST_NOISE_MM = 0.2
 TUKEY = 4.7
 FAR = 3.0
 KEPT = 0.7
+FAR_SHARE = 95
 DIRECT = 400
 GRADIENT_LOOPS = 25
 
@@ -106,7 +107,7 @@ def fit_surfaces(level: Level, motion: PointMotion, *, loops: int, apart: float 
     surfaces = _Surfaces(level, motion, apart)
     for _ in range(loops):
         surfaces.solve(surfaces.match())
-    surfaces.match()
+    surfaces.state_doubt(surfaces.match())
     return SurfaceFit(surfaces.motion(), surfaces.distance_mm, surfaces.spacing_mm(), surfaces.alike)
 
 
@@ -128,7 +129,9 @@ class _Surfaces:
         self.trees = {k: cKDTree(self.x[self.other == k]) for k in self.organs.tolist()}
         self.s, self.R, self.t = motion.scale, motion.rotation.cpu().numpy(), motion.shift.cpu().numpy()
         self.weights = [w.cpu().numpy() for w in motion.weights]
+        self.roots = list(motion.roots)
         self.first_mm = self.distance_mm = np.inf
+        self.first_far: F64 | None = None
         self.best = (self.s, self.R, self.t, list(self.weights))
         self.groups, self.guided = [], list[bool]()
         for basis in motion.bases:
@@ -149,14 +152,16 @@ class _Surfaces:
         normals = normals_of(moved, self.patches)
         parts: list[tuple[NDArray[Any], ...]] = []
         distances: list[float] = []
+        far: list[float] = []
         for organ in self.organs.tolist():
             y, x = np.nonzero(self.own == organ)[0], np.nonzero(self.other == organ)[0]
             there, to_x = self.trees[organ].query(moved[y])
             back, to_y = cKDTree(moved[y]).query(self.x[x])
             distances.append((_nearer(there) + _nearer(back)) / 2)
+            far.append(float(max(np.percentile(there, FAR_SHARE), np.percentile(back, FAR_SHARE))))
             m, n = np.concatenate([y, y[to_y]]), np.concatenate([x[to_x], x])
             parts.append((m, n, *self._weigh(moved, normals, m, n, np.concatenate([there, back]))))
-        self._keep(float(np.mean(distances)) if distances else np.inf)
+        self._keep(float(np.mean(distances)) if distances else np.inf, np.array(far))
         if not parts:
             return _Matches(np.zeros(0, int), np.zeros(0, int), np.zeros((0, 3)), np.zeros(0))
         m, n, normal, weight = (np.concatenate([part[k] for part in parts]) for k in range(4))
@@ -166,10 +171,12 @@ class _Surfaces:
         """Of both clouds in the fixed world."""
         return (self.best[0] * self.patches.spacing_mm + self.fixed_spacing_mm) / 2
 
-    def _keep(self, distance: float) -> None:
-        """The state as it stands becomes the answer, unless the surfaces have come apart since the start."""
+    def _keep(self, distance: float, far: F64) -> None:
+        """The state as it stands becomes the answer, unless surfaces, or an end of one organ, have come apart."""
         self.first_mm = min(self.first_mm, distance)
-        if distance <= self.apart * self.first_mm:
+        if self.first_far is None:
+            self.first_far = far + self.fixed_spacing_mm
+        if distance <= self.apart * self.first_mm and bool(np.all(far <= self.first_far)):
             self.distance_mm = distance
             self.best = (self.s, self.R, self.t, list(self.weights))
 
@@ -204,6 +211,20 @@ class _Surfaces:
             features = phi[place[found.moving[mine]]]
             self.weights[g] = _weights_of(features, pull[mine], gap[mine], found.weights[mine], self.weights[g])
 
+    def state_doubt(self, found: _Matches) -> None:
+        """Posterior of the weights given distances along normals alone: what slides along a surface stays in doubt."""
+        pull = self.s * found.normals @ self.R
+        place = np.empty(len(self.y), dtype=np.int64)
+        for g, (rows, phi) in enumerate(self.groups):
+            if not self.guided[g]:
+                continue
+            place[:] = -1
+            place[rows] = np.arange(len(rows))
+            mine = np.nonzero((place[found.moving] >= 0) & (found.weights > 0))[0]
+            precision = _mean_precision(phi[place[found.moving[mine]]], pull[mine], found.weights[mine])
+            root = self.roots[g]
+            self.roots[g] = torch.as_tensor(np.linalg.cholesky(precision), dtype=root.dtype, device=root.device)
+
     def motion(self) -> PointMotion:
         like = self.begin.start
         s, r, t, weights = self.best
@@ -217,12 +238,28 @@ class _Surfaces:
             rotation=tensor(r),
             shift=tensor(t),
             weights=tuple(tensor(w) for w in weights),
+            roots=tuple(self.roots),
         )
 
 
 def _nearer(distance: F64) -> float:
     """Mean of the nearer 70 %, so that noise and missing parts do not count."""
     return float(np.sort(distance)[: max(1, int(KEPT * len(distance)))].mean())
+
+
+def _mean_precision(features: F64, pull: F64, precision: F64) -> F64:
+    """(r, r) inverse of the posterior covariance of the weights, a mean over the three axes.
+
+    Exact for small problems; in large ones the pulls count as even in all directions.
+    """
+    rank = features.shape[1]
+    if 3 * rank > DIRECT:
+        even = (features * (precision * np.sum(pull**2, axis=1))[:, None]).T @ features / 3
+        return np.asarray(even + np.eye(rank))
+    slope = (pull[:, :, None] * features[:, None, :]).reshape(len(features), 3 * rank) * np.sqrt(precision)[:, None]
+    covariance = np.linalg.inv(slope.T @ slope + np.eye(3 * rank)).reshape(3, rank, 3, rank)
+    inverse = np.linalg.inv(sum(covariance[k, :, k] for k in range(3)) / 3)
+    return np.asarray((inverse + inverse.T) / 2)
 
 
 def _weights_of(features: F64, pull: F64, gap: F64, precision: F64, last: F64) -> F64:
