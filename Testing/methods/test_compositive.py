@@ -49,6 +49,13 @@ def test_landmarks_meet_and_nothing_folds(preset, limit_mm):
     assert result.record["inverse_residual_mean_mm"] < 0.1
 
 
+@pytest.mark.parametrize("preset", ["quick", "brain_mr_draft", "breast_mr", "longitudinal"])
+def test_a_scan_laid_on_itself_stays_where_it_is(preset):
+    fixed = case().pair.fixed
+    result = register(ImagePair(fixed, fixed), PRESETS[preset], Run())
+    assert np.abs(result.displacement.array).max() < 0.05
+
+
 def test_inverted_contrast_needs_and_gets_squared_correlation():
     pair = case().pair
     inverted = dataclasses.replace(pair, moving=Image(pair.moving.array.max() - pair.moving.array, pair.moving.grid))

@@ -57,6 +57,12 @@ def test_a_motion_of_14_mm_is_found_everywhere():
     assert error.max() < 3.0
 
 
+def test_a_scan_laid_on_itself_stays_where_it_is():
+    fixed = case().pair.fixed
+    result = register(ImagePair(fixed, fixed), PRESETS["default"], Run())
+    assert np.abs(result.displacement.array).max() < 0.01
+
+
 def test_the_inverse_undoes_the_displacement():
     inside = case().landmarks.fixed.points
     back = map_points(found().inverse_displacement, map_points(found().displacement, inside))

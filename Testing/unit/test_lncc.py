@@ -59,8 +59,20 @@ def test_masked_voxels_change_nothing():
     assert measure(other).gradient[:, :, :3].abs().max() == 0
 
 
-def test_a_flat_image_has_no_gradient_and_no_nan():
-    fixed, _, weight = _pair()
-    found = LocalCorrelation(fixed, weight, Windows(fixed.shape, (2, 2, 2)))(torch.zeros_like(fixed))
-    assert found.value == 0
+def test_against_a_flat_image_only_the_floor_is_shared_and_nothing_is_nan():
+    fixed, _, _ = _pair()
+    windows = Windows(fixed.shape, (2, 2, 2))
+    ones = torch.ones_like(fixed)
+    found = LocalCorrelation(fixed, ones, windows, floor=0.01)(torch.zeros_like(fixed))
+    count = windows.sums(ones)
+    variance = windows.sums(fixed**2) / count - (windows.sums(fixed) / count) ** 2
+    assert found.value == pytest.approx(float((0.01 / (variance + 0.01)).sqrt().mean()))
     assert torch.isfinite(found.gradient).all()
+
+
+def test_equal_images_correlate_by_one_and_pull_nowhere_however_flat_they_are():
+    fixed, _, weight = _pair()
+    fixed[:5] *= 1e-3
+    found = LocalCorrelation(fixed, weight, Windows(fixed.shape, (2, 2, 2)))(fixed)
+    assert found.value == pytest.approx(1)
+    assert found.gradient.abs().max() < 1e-12

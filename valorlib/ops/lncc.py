@@ -64,7 +64,8 @@ class LocalCorrelation:
         )
         covariance = sums(self._weighted * warped).mul_(self._inverse).addcmul_(self._mean, mean, value=-1)
         spread = torch.rsqrt(self._variance * variance)
-        r = covariance * spread
+        # The floor counts as shared contrast: equal windows correlate by 1 and pull nowhere, however flat they are.
+        r = (covariance if self._squared else covariance + self._floor) * spread
         factor = self._share * self._inverse / self._total
         if self._squared:
             value = (r.square() * self._share).sum() / self._total

@@ -148,7 +148,7 @@ class Compositive:
         down = transposed(up)
         adam, plateau = Adam(soften=self.soften), Plateau()
         measures = images.make_measures(images.fixed_weight)
-        at = identity(u[None])
+        at, start, values = identity(u[None]), u, []
         for step in range(level.iterations):
             progress(step / level.iterations, f"{level.image_mm:g} mm, step {step + 1}")
             dense = along_axes(u, up)
@@ -157,7 +157,7 @@ class Compositive:
                 measures = images.make_measures(images.fixed_weight * (seen > 0.99))
             warped = pull_wide(images.moving, dense, images.grid, images.margin)
             value, force = image_force(warped, measures, images, down)
-            self.losses.append(-value)
+            values.append(value)
             if plateau.reached(-value):
                 break
             force = gaussian(force, [level.gradient_mm / s for s in spacing])
@@ -169,4 +169,7 @@ class Compositive:
                 u = keep_volume(u, spacing, level.least_volume)
             for constrain in self.constraints:
                 u = constrain(u, field_grid)
+        self.losses += [-value for value in values]
+        # Steps of Adam are as long however weak the force is: a scan laid on itself must stay where it is.
+        u = start if values and values[-1] < values[0] else u
         return keep_volume(u, spacing, level.least_volume, rounds=FINAL_ROUNDS)

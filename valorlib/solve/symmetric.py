@@ -85,16 +85,19 @@ class Symmetric:
         down = transposed(up)
         spacing = field_grid.spacing[::-1]
         adam, plateau = Adam(soften=self.soften), Plateau()
+        start, values = (a, b), []
         for step in range(level.iterations):
             progress(step / level.iterations, f"{level.image_mm:g} mm, step {step + 1}")
             value, force = self._push(a, b, sides, up, down)
-            self.losses.append(-value)
+            values.append(value)
             if plateau.reached(-value):
                 break
             force = gaussian(force, [level.gradient_mm / s for s in spacing])
             # Half a step each: the two images together move by what one moves in the plain engine.
             v = clamp_length(adam.step(force) * (0.5 * level.step_mm), 0.5 * level.step_mm)
             a, b = (self._moved(u, w, field_grid, level) for u, w in ((a, -v), (b, v)))
+        self.losses += [-value for value in values]
+        a, b = start if values and values[-1] < values[0] else (a, b)
         return (
             keep_volume(a, spacing, level.least_volume, rounds=FINAL_ROUNDS),
             keep_volume(b, spacing, level.least_volume, rounds=FINAL_ROUNDS),
