@@ -1,4 +1,4 @@
-"""Bring SlicerVALOR_fr.ts up to date: each string that the panels mark, with the French that is already there.
+"""Bring SlicerVALOR_fr.ts up to date: each string of the panels and .ui files, with the French that is already there.
 
 Usage: python Resources/Translations/update.py
 """
@@ -14,8 +14,18 @@ ROOT = HERE.parents[1]
 FILE = HERE / "SlicerVALOR_fr.ts"
 
 
+def drawn(path: Path) -> tuple[str, list[str]]:
+    """Context (class) and strings of a .ui file; those that Designer marks as not to be translated are left out."""
+    root = ET.parse(path).getroot()
+    found: list[str] = []
+    for owner in root.iter():
+        strings = owner.findall("string") if owner.get("notr") != "true" else []
+        found += [s.text for s in strings if s.text and s.get("notr") != "true"]
+    return root.findtext("class") or path.stem, list(dict.fromkeys(found))
+
+
 def marked() -> dict[str, list[str]]:
-    """Context (file stem) to the strings in `_()`."""
+    """Context (file stem, class of a .ui file) to the strings in `_()` and in the .ui files."""
     found: dict[str, list[str]] = {}
     for module in ("VALORRegistration", "PointCloudRegistration", "UncertaintyViewer"):
         for path in sorted((ROOT / module).rglob("*.py")):
@@ -24,6 +34,10 @@ def marked() -> dict[str, list[str]]:
                     text = ast.literal_eval(node.args[0])
                     if text not in found.setdefault(path.stem, []):
                         found[path.stem].append(text)
+        for path in sorted((ROOT / module).rglob("*.ui")):
+            context, strings = drawn(path)
+            held = found.setdefault(context, [])
+            held += [text for text in strings if text not in held]
     return found
 
 

@@ -154,6 +154,13 @@ def test_no_translated_text_is_an_f_string_and_french_has_each_of_them():
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_" and node.args:
                 assert isinstance(node.args[0], ast.Constant), f"{path.name}:{node.lineno}"
                 strings.add(node.args[0].value)
+    for path in ROOT.glob("*/Resources/UI/*.ui"):
+        for owner in ET.parse(path).getroot().iter():
+            for text in owner.findall("string"):
+                if text.text and "true" not in (owner.get("notr"), text.get("notr")):
+                    strings.add(text.text)
+    assert "Undo click" in strings
+    assert "vtkMRMLSegmentationNode" not in strings
     french = ET.parse(ROOT / "Resources" / "Translations" / "SlicerVALOR_fr.ts").getroot()
     assert strings <= {message.findtext("source") for message in french.iter("message")}
     for message in french.iter("message"):

@@ -93,6 +93,10 @@ def test_the_whole_story_from_an_empty_scene_to_a_restored_one(open_panel, breas
     assert panel.results.node("fixed_seg").GetSegmentation().GetNumberOfSegments() == 2
     assert ui.metricsView.mrmlTableNode() is panel.results.node("metrics")
     assert ui.tumorsView.visible
+    assert_headers_whole(ui.seedTable)
+    assert_headers_whole(ui.tumorsView)
+    header = ui.seedTable.horizontalHeader()
+    assert header.sectionPosition(4) + header.sectionSizeHint(4) <= ui.seedTable.viewport().width
     composite = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")[0]
     assert composite.GetBackgroundVolumeID() == fixed.GetID()
     assert composite.GetForegroundVolumeID() == warped.GetID()
@@ -106,6 +110,12 @@ def test_the_whole_story_from_an_empty_scene_to_a_restored_one(open_panel, breas
     output = write_it_out(panel, tmp_path)
     assert (output / "displacement.nrrd").exists()
     restore(panel, tmp_path / "scene")
+
+
+def assert_headers_whole(table):
+    header = table.horizontalHeader()
+    for column in range(header.count()):
+        assert header.sectionSize(column) >= header.sectionSizeHint(column), column
 
 
 def look_at_the_result(panel, composite, fixed, warped):

@@ -76,7 +76,7 @@ def saveUncertainty(folder: Path, run: dict[str, Any], progress: Any) -> None:
         seconds={"assess": run["seconds"]},
         warnings=outcome.warnings,
     )
-    found = assessment_of(outcome, run["tolerances"], run["samples"])
+    found = assessment_of(outcome, run["tolerances"], run["samples"], inputs.structures)
     with whole_folder(folder, overwrite=True) as partial:
         progress(0.1, "Writing tables")
         for name, (columns, rows) in table_rows(inputs, outcome, run["tolerances"]).items():

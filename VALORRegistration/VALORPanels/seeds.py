@@ -62,7 +62,8 @@ class SeedSection:
         self._order: list[tuple[str, str]] = []
         table = ui.seedTable
         table.setColumnCount(5)
-        table.setHorizontalHeaderLabels([_("List"), _("Clicks"), _("Volume"), _("Motion"), _("Reach (mm)")])
+        table.setHorizontalHeaderLabels([_("List"), _("Clicks"), _("Volume"), _("Motion"), _("Reach")])
+        table.horizontalHeaderItem(4).setToolTip(_("How far the tumor reaches from its middle, in mm"))
         table.horizontalHeader().setStretchLastSection(True)
         table.verticalHeader().setVisible(False)
         table.connect("itemChanged(QTableWidgetItem*)", self._extentTyped)

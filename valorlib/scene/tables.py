@@ -69,9 +69,9 @@ def tumor_rows(summary: Mapping[str, Any]) -> Table:
         "Fixed (ml)": _rounded([t.get("fixed_ml") for t in tumors], 3),
         "Moving (ml)": _rounded([t.get("moving_ml") for t in tumors], 3),
         "Change (%)": _rounded([t.get("change_pct") for t in tumors], 1),
-        "Change by transform (%)": _rounded([t.get("transform_change_pct") for t in tumors], 1),
-        "Agreement (Dice)": _rounded([t.get("agreement", {}).get("dice") for t in tumors], 3),
-        "Agreement (HD95, mm)": _rounded([t.get("agreement", {}).get("hd95_mm") for t in tumors], 2),
+        "In transform (%)": _rounded([t.get("transform_change_pct") for t in tumors], 1),
+        "Dice": _rounded([t.get("agreement", {}).get("dice") for t in tumors], 3),
+        "HD95 (mm)": _rounded([t.get("agreement", {}).get("hd95_mm") for t in tumors], 2),
     }
 
 
