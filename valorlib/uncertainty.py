@@ -149,7 +149,7 @@ def assess(
     field = to_displacement(transform, grid)
     jacobian = jacobian_determinant(field)
     folds = fold_summary(field, jacobian=jacobian)
-    consistency = _consistency(field)
+    consistency = own_consistency(field)
     sigma, rank = resample_image(found.sigma, grid), resample_image(found.rank, grid)
     warnings = list(found.warnings)
     if folds.strict_count:
@@ -187,7 +187,7 @@ def assess(
     )
 
 
-def _consistency(field: DisplacementField) -> InverseConsistency | None:
+def own_consistency(field: DisplacementField) -> InverseConsistency | None:
     """Consistency with the inverse found by iteration, at a resolution that keeps it quick."""
     grid = field.grid
     if np.prod(grid.shape) > 2_000_000:

@@ -13,7 +13,7 @@ from valorlib.core.images import Dose, Image, LabelMap
 from valorlib.core.run import Run
 from valorlib.core.transforms import AffineTransform, Chain, DisplacementField
 from valorlib.methods.dir_uncertainty import DirUncertaintyOptions
-from valorlib.ops.resample import resample_image
+from valorlib.ops.resample import resample_image, resample_labels
 from valorlib.scene import nodes, uncertainty_viewer
 from valorlib.scene.uncertainty_run import dose_grid
 
@@ -175,3 +175,18 @@ def test_dose_maps_stay_small():
     grid = dose_grid(fine, Dose(np.zeros((2, 2, 2), "f4"), Grid((2, 2, 2))))
     assert np.prod(grid.size) < 320_000
     np.testing.assert_allclose(grid.corners(), fine.corners())
+
+
+def test_what_is_saved_holds_the_volume_change_of_each_structure_and_the_way_back(scene, case, field):
+    from valorlib.scene.uncertainty_assessment import assessment_of
+
+    inputs = uncertainty_viewer.read_inputs(scene, **{**case, "dose": None})
+    outcome = uncertainty_viewer.run(inputs, OPTIONS, Run())
+    found = assessment_of(outcome, structures=inputs.structures)
+    rows = {row.name: row for row in found.structure_jacobians}
+    assert set(rows) == {"Tumor Ø", "Lung"}
+    inside = resample_labels(inputs.structures["Lung"], outcome.jacobian.grid).array == 1
+    assert inside.any()
+    assert rows["Lung"].mean == pytest.approx(float(outcome.jacobian.array[inside].mean()), rel=1e-5)
+    assert rows["Lung"].mean != pytest.approx(rows["Tumor Ø"].mean, rel=1e-3)
+    assert 0 <= found.consistency.mean_mm < 0.5

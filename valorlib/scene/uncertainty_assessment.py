@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from valorlib.core.images import LabelMap
+from valorlib.metrics.folding import StructureJacobian, structure_jacobians
 from valorlib.metrics.qa import Tolerances
+from valorlib.ops.resample import resample_labels
 from valorlib.scene.uncertainty_checks import checks
 from valorlib.scene.uncertainty_run import ViewerInputs, ViewerOutcome
-from valorlib.uncertainty import Assessment, DoseAnswer
+from valorlib.uncertainty import Assessment, DoseAnswer, own_consistency
 
 Rows = tuple[Sequence[str], list[Sequence[Any]]]
 
 
-def assessment_of(outcome: ViewerOutcome, tolerances: Tolerances | None = None, samples: int = 0) -> Assessment | None:
-    """The outcome as an assessment; None where no uncertainty was estimated (no moving image)."""
+def assessment_of(
+    outcome: ViewerOutcome,
+    tolerances: Tolerances | None = None,
+    samples: int = 0,
+    structures: Mapping[str, LabelMap] | None = None,
+) -> Assessment | None:
+    """The outcome as an assessment; None where no uncertainty was estimated (no moving image).
+
+    Args:
+        outcome: of the viewer.
+        tolerances: limits of the checks.
+        samples: transforms drawn for the dose.
+        structures: the viewer's, for the volume change in each.
+    """
     found = outcome.uncertainty
     if found is None:
         return None
@@ -25,13 +40,22 @@ def assessment_of(outcome: ViewerOutcome, tolerances: Tolerances | None = None, 
         displacement=outcome.field,
         jacobian=outcome.jacobian,
         folds=outcome.folds,
-        consistency=None,
-        structure_jacobians=(),
+        consistency=own_consistency(outcome.field),
+        structure_jacobians=_by_structure(outcome, structures or {}),
         qa=checks(outcome, tolerances),
         landmarks=outcome.landmarks,
         dose=_dose(outcome, samples),
         warnings=outcome.warnings,
     )
+
+
+def _by_structure(outcome: ViewerOutcome, structures: Mapping[str, LabelMap]) -> tuple[StructureJacobian, ...]:
+    """Volume change in each structure, overlaps kept; a structure between the voxels of the map is left out."""
+    rows: list[StructureJacobian] = []
+    for name, mask in structures.items():
+        there = resample_labels(mask, outcome.jacobian.grid)
+        rows += structure_jacobians(outcome.jacobian, LabelMap(there.array, there.grid, {1: name}))
+    return tuple(rows)
 
 
 def _dose(outcome: ViewerOutcome, samples: int) -> DoseAnswer | None:
