@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from valorlib.convert.dicom import read_series
 from valorlib.convert.image_files import existing, read_dose_file, read_image_file, write_dose, write_image
 from valorlib.convert.point_files import read_points, read_seeds
 from valorlib.convert.segment_files import read_label_file, read_segments, write_labels
@@ -35,7 +34,11 @@ def read_image(path: str | Path) -> Image:
     Raises:
         InputError: one sentence on what is wrong with the file.
     """
-    return read_series(path) if Path(path).is_dir() else read_image_file(path)
+    if Path(path).is_dir():
+        from valorlib.convert.dicom import read_series
+
+        return read_series(path)
+    return read_image_file(path)
 
 
 def read_labels(path: str | Path) -> LabelMap:
