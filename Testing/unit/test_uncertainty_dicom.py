@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pydicom
 import pytest
+from dicom_tables import complaints
 
 from valorlib.convert.dicom_reg import read_deformable_registration, write_rtdose
 from valorlib.convert.dicom_rt import read_rtdose
@@ -49,6 +50,7 @@ def test_registration_doses_and_structures_come_back_from_dicom(case, folder, tm
     made = tmp_path / "out" / "dicom"
     names = {"fixed", "registration.dcm", "structures.dcm", "dose_mean.dcm", "dose_p05.dcm", "dose_p95.dcm"}
     assert {p.name for p in made.iterdir()} == names
+    assert {p.name: found for p in sorted(made.rglob("*.dcm")) if (found := complaints(p))} == {}
     field = read_deformable_registration(made / "registration.dcm")
     assert np.allclose(field.array, case.truth.array, atol=1e-4)
     for name in ("mean", "p05", "p95"):

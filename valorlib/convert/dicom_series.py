@@ -14,6 +14,16 @@ from valorlib.convert.dicom_reg import _place, _save, _start
 from valorlib.core.images import Image
 
 CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
+CT_TAGS = {"KVP": None}
+MR_TAGS = {
+    "ScanningSequence": "RM",
+    "SequenceVariant": "NONE",
+    "ScanOptions": "",
+    "MRAcquisitionType": "",
+    "EchoTime": None,
+    "EchoTrainLength": None,
+}
+"""What the standard asks of a scan; how it was made is not known here. RM: research mode."""
 AIR_HU = -500.0
 """An image that goes below is taken for one in HU."""
 
@@ -46,7 +56,9 @@ def series_of(image: Image, *, reference: Any = None, description: str = "") -> 
         data.SeriesInstanceUID, data.SOPInstanceUID, data.InstanceNumber = series, generate_uid(), k + 1
         if study is not None:
             data.StudyInstanceUID, data.PatientName = study, "Anonymous^"
-        data.ImageType, data.AcquisitionNumber = ["DERIVED", "SECONDARY", "OTHER"], 1
+        data.ImageType, data.AcquisitionNumber = ["DERIVED", "SECONDARY", "AXIAL" if is_ct else "OTHER"], 1
+        for tag, value in (CT_TAGS if is_ct else MR_TAGS).items():
+            setattr(data, tag, value)
         data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
         data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0
         data.Rows, data.Columns = image.grid.shape[1], image.grid.shape[2]
