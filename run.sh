@@ -10,9 +10,8 @@ setup workbench
 case "${1:-}" in
     "") exec .venv/bin/valor workbench --demo ;;
     --headless)
-        rm -rf demo out
-        .venv/bin/valor demo --output demo
-        .venv/bin/valor register demo/fixed.nrrd demo/moving.nrrd --seeds demo/seeds.csv --output out
+        .venv/bin/valor demo --output demo --overwrite
+        .venv/bin/valor register demo/fixed.nrrd demo/moving.nrrd --seeds demo/seeds.csv --output out --overwrite
         .venv/bin/valor evaluate out --landmarks demo/landmarks.csv
         printf '\nThe result is in out/; open out/report.html to see it.\n'
         ;;
