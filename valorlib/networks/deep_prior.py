@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from valorlib.networks.unet import UNet
+from valorlib.ops.adam import Adam
 from valorlib.ops.valor_energy import Energy, closed_form
 
 
@@ -68,7 +69,7 @@ def train(energy: Energy, how: Training, *, each: Callable[[int, Tensor, Tensor]
         )
         noise = torch.rand(count, how.noise_channels, height, wide).to(moving.device) * 0.1
         base = _start_logit(energy) if how.start else torch.zeros_like(moving)
-        steps = [torch.optim.Adam(net.parameters(), lr=how.learning_rate) for net in (masker, mover)]
+        steps = [Adam(list(net.parameters()), how.learning_rate) for net in (masker, mover)]
         pair, losses = torch.cat([moving, fixed], 1), []
         u_pix, theta = torch.zeros_like(pair), torch.zeros_like(moving)
         for epoch in range(how.epochs):
@@ -95,8 +96,8 @@ def _start_logit(energy: Energy) -> Tensor:
     return START_LOGIT * (2 * best - 1)
 
 
-def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> float:
-    optimizer.zero_grad(set_to_none=True)
+def _step(optimizer: Adam, loss: Tensor) -> float:
+    optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     return float(loss.detach())

@@ -13,6 +13,7 @@ from scipy import ndimage
 from valorlib.core.grid import Grid
 from valorlib.core.images import Image
 from valorlib.core.transforms import DisplacementField
+from valorlib.ops.adam import Adam
 from valorlib.ops.jacobian import gradient, jacobian_determinant
 
 F32 = NDArray[np.float32]
@@ -108,11 +109,13 @@ class ErrorRegressor:
         ]
         start = 0.5 * torch.log(e2.mean() + 1e-6)
         self._biases = [torch.zeros(16, requires_grad=True), start.reshape(1).clone().requires_grad_()]
-        adam = torch.optim.Adam([*self._weights, *self._biases], lr=0.02, weight_decay=1e-4)
+        parameters = [*self._weights, *self._biases]
+        adam = Adam(parameters, 0.02)
         for _ in range(steps):
             rows = torch.randint(len(x), (2048,), generator=generator)
             log_sigma = self._log_sigma(x[rows])
-            loss = (3 * log_sigma + 1.5 * e2[rows] * torch.exp(-2 * log_sigma)).mean()
+            decay = torch.stack([p.square().sum() for p in parameters]).sum()
+            loss = (3 * log_sigma + 1.5 * e2[rows] * torch.exp(-2 * log_sigma)).mean() + 0.5e-4 * decay
             adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             adam.step()

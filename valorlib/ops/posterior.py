@@ -19,6 +19,7 @@ from valorlib.core.errors import InputError
 from valorlib.core.images import Image
 from valorlib.core.run import Progress
 from valorlib.core.transforms import DisplacementField
+from valorlib.ops.adam import Adam
 from valorlib.ops.resample import resample_image
 from valorlib.ops.warp import warp
 
@@ -137,7 +138,7 @@ def posterior_sigma(
     coarse = [max(2, -(-n // settings.stride)) if n > 1 else 1 for n in fixed.grid.shape]
     log_g = functional.interpolate(torch.log(start)[None], size=coarse, mode="trilinear", align_corners=True)
     log_g = log_g.detach().requires_grad_()
-    adam = torch.optim.Adam([log_g], lr=0.05)
+    adam = Adam([log_g], 0.05)
     for step in range(settings.steps):
         progress(step / settings.steps, f"Posterior, step {step + 1}")
         dense = functional.interpolate(log_g, size=fixed.grid.shape, mode="trilinear", align_corners=True)[0]
