@@ -81,10 +81,10 @@ def organ_table(
             shift = result.moved.points[there] - pair.moving.points[there]
             row["moved_mm"] = float(np.linalg.norm(shift, axis=1).mean())
         if row["in_fixed"] and row["in_moving"] and result.moved is not None:
-            target = _dense_points(sides[0].surfaces.get(label), pair.fixed.points[here])
-            after = _dense_points(moved.get(label), result.moved.points[there])
+            target = _shape(sides[0].surfaces.get(label), pair.fixed.points[here])
+            after = _shape(moved.get(label), result.moved.points[there])
             start = sides[1].surfaces.get(label)
-            row["before"] = point_distances(_dense_points(start, pair.moving.points[there]), target)
+            row["before"] = point_distances(_shape(start, pair.moving.points[there]), target)
             row["after"] = point_distances(after, target)
         row |= _volumes(sides, moved, warped, label)
         rows.append(row)
@@ -95,11 +95,14 @@ def _owner(labels: NDArray[np.int64] | None, count: int) -> NDArray[np.int64]:
     return np.ones(count, dtype=np.int64) if labels is None else labels
 
 
-def _dense_points(surface: Any, points: F64) -> F64:
-    """Corners and face centers of a surface, or the points themselves."""
-    if surface is None or not len(surface.faces):
-        return points
+def dense_points(surface: _Mesh) -> F64:
+    """Corners and face centers of a surface."""
     return np.concatenate([surface.points, surface.points[surface.faces].mean(1)])
+
+
+def _shape(surface: Any, points: F64) -> F64:
+    """Points of a surface, or the points themselves where there is none."""
+    return points if surface is None or not len(surface.faces) else dense_points(surface)
 
 
 def _volumes(

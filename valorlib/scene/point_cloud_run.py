@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import vtk
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from valorlib.convert.mrml import Triangles
 from valorlib.convert.mrml_shapes import polydata_of
@@ -20,6 +19,7 @@ from valorlib.core.images import LabelMap
 from valorlib.core.points import PointCloud, PointPair
 from valorlib.core.results import Result
 from valorlib.core.transforms import DisplacementField
+from valorlib.metrics.organs import dense_points, point_distances
 from valorlib.ops.organ_field import organ_field
 from valorlib.ops.transforms import to_displacement
 
@@ -159,7 +159,7 @@ def measure(organs: Organs, result: Result) -> PointOutcome:
         surfaces[number] = Triangles(moved, surface.faces)
         sigma[number] = _sigma(result, surface.points, labels)
         moved_by[number] = np.linalg.norm(moved - surface.points, axis=1)
-    rows = tuple(_row(organs, result, number, sigma[number], moved_by[number]) for number in organs.names)
+    rows = tuple(_row(organs, n, surfaces[n], sigma[n], moved_by[n]) for n in organs.names)
     return PointOutcome(result, surfaces, sigma, moved_by, field_of(organs, result), rows, dict(organs.names))
 
 
@@ -182,32 +182,19 @@ def _sigma(result: Result, points: F64, labels: NDArray[np.int64]) -> F64:
     )
 
 
-def _row(organs: Organs, result: Result, number: int, sigma: F64, moved_by: F64) -> OrganRow:
-    fixed, moving = organs.pair.fixed, organs.pair.moving
-    target, start = fixed.points[_rows(fixed, number)], moving.points[_rows(moving, number)]
-    after = _move(result, start, np.full(len(start), number))
-    before_mean, before_95 = _distances(start, target)
-    after_mean, after_95 = _distances(after, target)
+def _row(organs: Organs, number: int, moved: Triangles, sigma: F64, moved_by: F64) -> OrganRow:
+    target, start, after = (dense_points(s) for s in (organs.fixed[number], organs.moving[number], moved))
+    first, last = point_distances(start, target), point_distances(after, target)
     return OrganRow(
         organs.names[number],
-        len(start),
-        before_mean,
-        after_mean,
-        before_95,
-        after_95,
+        int(np.count_nonzero(organs.pair.moving.labels == number)),
+        first["mean_mm"],
+        last["mean_mm"],
+        first["hd95_mm"],
+        last["hd95_mm"],
         float(moved_by.mean()),
         float(sigma.mean()),
     )
-
-
-def _rows(cloud: PointCloud, number: int) -> NDArray[np.bool_]:
-    return np.asarray(cloud.labels == number)
-
-
-def _distances(first: F64, second: F64) -> tuple[float, float]:
-    """Mean and 95th percentile of nearest distances, both ways."""
-    both = np.concatenate([cKDTree(second).query(first)[0], cKDTree(first).query(second)[0]])
-    return float(both.mean()), float(np.percentile(both, 95))
 
 
 def field_of(organs: Organs, result: Result) -> DisplacementField:
