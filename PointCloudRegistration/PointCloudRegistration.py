@@ -149,7 +149,7 @@ class PointCloudRegistrationWidget(panel.VALORPanel):
         def done(outcome: Any) -> Iterator[None]:
             by = self.ui.colorSelector.itemData(self.ui.colorSelector.currentIndex)
             results = yield from self.logic.write(outcome, fixed, moving, by)
-            scene_nodes.jump_to(slicer.mrmlScene, self.logic.middleOf(results))
+            scene_nodes.look_at(slicer.mrmlScene, self.logic.boundsOf(results))
             self.results.refresh(results.run)
             self._warnings = "; ".join(outcome.result.warnings)
 
@@ -273,12 +273,14 @@ class PointCloudRegistrationLogic(ScriptedLoadableModuleLogic):
             slicer.mrmlScene, outcome, fixed=fixed, moving=moving, color_by=by, name=_("Organs")
         )
 
-    def middleOf(self, results: Any) -> list[float]:
-        """Middle of the first moved surface, RAS mm."""
-        role = next(name for name in results.roles if name.startswith("model:"))
-        bounds = [0.0] * 6
-        results.node(slicer.mrmlScene, role).GetRASBounds(bounds)
-        return [(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)]
+    def boundsOf(self, results: Any) -> list[float]:
+        """Box of the moved surfaces, RAS mm: left, right, back, front, bottom, top."""
+        boxes = []
+        for role in (name for name in results.roles if name.startswith("model:")):
+            bounds = [0.0] * 6
+            results.node(slicer.mrmlScene, role).GetRASBounds(bounds)
+            boxes.append(bounds)
+        return [(max if n % 2 else min)(box[n] for box in boxes) for n in range(6)]
 
     def color(self, results: Any, by: str) -> None:
         """Color the moved surfaces."""

@@ -215,6 +215,7 @@ class UncertaintyViewerWidget(panel.VALORPanel):
         if node is not None:
             fixed = self._parameterNode.fixedVolume if self._parameterNode is not None else None
             scene_nodes.show(slicer.mrmlScene, fixed, node, opacity=self.ui.opacitySlider.value / 100.0)
+            comparing.showLegend(self.results.current, node)
 
     def onOpacity(self, value: float) -> None:
         """The opacity slider moved."""

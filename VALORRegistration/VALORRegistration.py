@@ -224,7 +224,9 @@ class VALORRegistrationWidget(panel.VALORPanel):
         if mode in ("checkerboard", "difference"):
             self.results.replace(self.logic.addComparison(self.results, mode, fixed))
             scene_nodes.show(slicer.mrmlScene, fixed, self.results.node(mode), opacity=1.0)
+            comparing.showLegend(self.results.current, self.results.node(mode))
             return
+        comparing.showLegend(self.results.current, None)
         scene_nodes.show(slicer.mrmlScene, fixed, warped, opacity=self.ui.blendSlider.value / 100.0)
         if mode == "flicker":
             self.flicker.start()

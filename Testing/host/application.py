@@ -17,6 +17,7 @@ from PySide6 import QtCore, QtWidgets
 from host import pythonqt
 
 LOGICS = {
+    "Colors": "vtkSlicerColorLogic",
     "Volumes": "vtkSlicerVolumesLogic",
     "Terminologies": "vtkSlicerTerminologiesModuleLogic",
     "Segmentations": "vtkSlicerSegmentationsModuleLogic",

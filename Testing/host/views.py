@@ -94,7 +94,8 @@ class qSlicerLayoutManager(QtCore.QObject):
             logic = widget.sliceLogic()
             center = [logic.GetSliceNode().GetSliceToRAS().GetElement(n, 3) for n in range(3)]
             logic.ResizeSliceNode(side, side)
-            logic.FitSliceToBackground()
+            if logic.GetSliceCompositeNode().GetBackgroundVolumeID():
+                logic.FitSliceToBackground()
             logic.GetSliceNode().JumpSliceByCentering(*center)
 
     def _pictures(self, side: int, plot: Any = None) -> dict[str, Any]:

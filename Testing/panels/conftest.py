@@ -59,10 +59,10 @@ def organ_case() -> Any:
 
 
 @cache
-def therapy_case() -> Any:
+def therapy_case(spacing_mm: float = 6.0) -> Any:
     from valorlib.demo_rt import make_rt_case
 
-    return make_rt_case(0, spacing_mm=6.0)
+    return make_rt_case(0, spacing_mm=spacing_mm)
 
 
 @pytest.fixture
@@ -91,5 +91,15 @@ def therapy(monkeypatch: pytest.MonkeyPatch) -> Any:
     import valorlib.demo_rt
 
     case = therapy_case()
+    monkeypatch.setattr(valorlib.demo_rt, "make_rt_case", lambda *_args, **_options: case)
+    return case
+
+
+@pytest.fixture
+def coarse_therapy(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """As `therapy`, with so few voxels that a run takes two seconds."""
+    import valorlib.demo_rt
+
+    case = therapy_case(9.0)
     monkeypatch.setattr(valorlib.demo_rt, "make_rt_case", lambda *_args, **_options: case)
     return case

@@ -8,13 +8,12 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from host import facts_reader
+from host import facts_reader, lint
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = ("VALORRegistration", "PointCloudRegistration", "UncertaintyViewer")
 UI = [ROOT / name / "Resources" / "UI" / f"{name}.ui" for name in MODULES]
 SOURCES = sorted(path for name in MODULES for path in (ROOT / name).rglob("*.py"))
-QT_EVENTS = {"paintEvent", "sizeHint", "minimumSizeHint", "hitButton", "staticMetaObject"}
 
 
 def stand_ins():
@@ -33,12 +32,7 @@ def stand_ins():
 
 
 def test_each_public_name_of_a_stand_in_exists_in_slicer():
-    extra = {}
-    for cls in stand_ins():
-        names = {n for n in vars(cls) if not n.startswith("_")} - QT_EVENTS
-        # `start` is the host's own, called before Slicer's code sees the widget; connect is PythonQt's on every object.
-        names -= {"start", "connect", "disconnect", "widgetRepresentation", "enter", "exit", "isEntered"}
-        extra[cls.__name__] = sorted(names - facts_reader.public_names(cls.__name__))
+    extra = {cls.__name__: lint.extra_names(cls) for cls in stand_ins()}
     assert {name: found for name, found in extra.items() if found} == {}
 
 
@@ -62,19 +56,7 @@ def test_the_python_stand_ins_have_slicers_signatures():
 
 @pytest.mark.parametrize("path", UI, ids=MODULES)
 def test_each_class_property_and_connection_of_a_ui_file_exists(path):
-    root = ET.parse(path).getroot()
-    classes = {widget.get("name"): widget.get("class") for widget in root.iter("widget")}
-    for widget in root.iter("widget"):
-        kind = widget.get("class")
-        assert facts_reader.is_known(kind), kind
-        known = facts_reader.members(kind, "properties")
-        for item in widget.findall("property"):
-            if item.get("stdset") != "0":
-                assert item.get("name") in known, f"{kind}.{item.get('name')}"
-    for connection in root.iter("connection"):
-        sender, receiver = classes[connection.findtext("sender")], classes[connection.findtext("receiver")]
-        assert connection.findtext("signal") in facts_reader.signatures(sender, "signals")
-        assert connection.findtext("slot") in facts_reader.signatures(receiver, "slots")
+    assert lint.wrong_in_ui(ET.parse(path).getroot()) == []
 
 
 def ui_classes():
@@ -85,49 +67,71 @@ def ui_classes():
     return found
 
 
-def test_each_attribute_that_the_panels_use_of_a_widget_exists():
-    classes, wrong = ui_classes(), []
-    for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute)):
-                continue
-            owner = node.value.value
-            is_ui = isinstance(owner, ast.Attribute | ast.Name) and getattr(
-                owner, "attr", getattr(owner, "id", "")
-            ) in ("ui", "_ui")
-            if not is_ui:
-                continue
-            for kind in classes.get(node.value.attr, {"missing"}):
-                if node.attr not in facts_reader.public_names(kind) | {
-                    "connect",
-                    "disconnect",
-                    "objectName",
-                    "setParent",
-                }:
-                    wrong.append(f"{path.name}:{node.lineno} {node.value.attr} ({kind}).{node.attr}")
-    assert wrong == []
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_the_panels_use_no_attribute_signal_or_function_that_slicer_lacks(path):
+    text = path.read_text(encoding="utf-8")
+    assert lint.wrong_attributes(text, ui_classes()) == []
+    assert lint.wrong_signals(text) == []
+    assert lint.unknown_util(text) == []
 
 
-def test_each_signal_that_the_panels_connect_exists_and_no_property_is_called():
-    every = set()
-    for name in [*facts_reader.widgets(), *facts_reader.qt()]:
-        every |= facts_reader.signatures(name, "signals")
-    called = re.compile(r"_?ui\.\w+\.(text|value|checked|enabled|visible|currentIndex|currentText|collapsed|toolTip)\(")
-    for path in SOURCES:
-        text = path.read_text(encoding="utf-8")
-        for signature in re.findall(r'\.connect\(\s*"([^"]+)"', text):
-            assert signature in every, f"{path.name}: {signature}"
-        assert not called.search(text), path.name
-        assert ".connect(self" not in text.replace("addObserver", ""), f"{path.name}: connect by signature"
+PLANTED = {
+    "self.ui.applyButton.caption = 'x'": lint.wrong_attributes,
+    "self.ui.applyButon.text": lint.wrong_attributes,
+    "self._ui.organTable.setCaption('x')": lint.wrong_attributes,
+    "b.connect('clicked(int, bool)', f)".replace("'", '"'): lint.wrong_signals,
+    "print(self.ui.applyButton.text())": lint.wrong_signals,
+    "b.clicked.connect(self.onApply)": lint.wrong_signals,
+    "slicer.util.getNodeByMagic('x')": lint.unknown_util,
+}
 
 
-def test_panels_use_only_functions_of_slicer_util_that_exist():
-    known = set(facts_reader.python()["slicer.util"]["functions"]) | set(
-        facts_reader.python()["slicer.util"]["classes"]
-    )
-    for path in SOURCES:
-        used = set(re.findall(r"slicer\.util\.(\w+)", path.read_text(encoding="utf-8")))
-        assert used <= known, f"{path.name}: {sorted(used - known)}"
+@pytest.mark.parametrize("text", PLANTED)
+def test_what_slicer_lacks_is_found_in_a_source(text):
+    find = PLANTED[text]
+    given = (text, ui_classes()) if find is lint.wrong_attributes else (text,)
+    assert find(*given)
+    right = text.replace("caption", "text").replace("applyButon", "applyButton").replace("setCaption", "setRowCount")
+    right = right.replace("(int, bool)", "(bool)").replace("text()", "text").replace("getNodeByMagic", "getNode")
+    right = right.replace("b.clicked.connect(", 'b.connect("clicked(bool)", ')
+    given = (right, ui_classes()) if find is lint.wrong_attributes else (right,)
+    assert find(*given) == []
+
+
+def test_what_slicer_lacks_is_found_in_a_ui_file():
+    def ui(kind="QPushButton", name="text", signal="clicked(bool)", slot="setEnabled(bool)"):
+        return ET.fromstring(
+            f'<ui><widget class="{kind}" name="a"><property name="{name}"><string>x</string></property></widget>'
+            f'<widget class="QLabel" name="b"/><connections><connection><sender>a</sender><signal>{signal}</signal>'
+            f"<receiver>b</receiver><slot>{slot}</slot></connection></connections></ui>"
+        )
+
+    assert lint.wrong_in_ui(ui()) == []
+    assert "class qMRMLMagicButton" in lint.wrong_in_ui(ui(kind="qMRMLMagicButton"))
+    assert lint.wrong_in_ui(ui(name="caption")) == ["property QPushButton.caption"]
+    assert lint.wrong_in_ui(ui(signal="clickedTwice()")) == ["signal QPushButton.clickedTwice()"]
+    assert lint.wrong_in_ui(ui(slot="setCaption(QString)")) == ["slot QLabel.setCaption(QString)"]
+
+
+def test_a_stand_in_that_is_kinder_than_slicer_is_found():
+    kind = type("ctkSliderWidget", (), {"value": 1, "setValueSafely": lambda self: None})
+    assert lint.extra_names(kind) == ["setValueSafely"]
+
+
+def test_the_host_refuses_what_pythonqt_refuses(app):
+    import qt
+
+    label = qt.QLabel()
+    label.text = "x"
+    assert label.text == "x"
+    with pytest.raises(TypeError):
+        label.text()
+    with pytest.raises(AttributeError):
+        label.caption = "x"
+    with pytest.raises(AttributeError):
+        _ = label.caption
+    with pytest.raises(ValueError, match="no signal"):
+        label.connect("clickedTwice()", print)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -128,6 +128,13 @@ class PlaceList:
         self._label.text = f"{self._index + 1}/{count}: {name}"
 
 
+def showLegend(results: Any, node: Any) -> None:
+    """Show the color legend of the node that is looked at; None hides the legends of the run."""
+    from valorlib.scene import display
+
+    display.show_legend(slicer.mrmlScene, results, node)
+
+
 def showTable(view: Any, node: Any) -> None:
     """Show a table node with columns as wide as what they hold."""
     view.setMRMLTableNode(node)

@@ -9,7 +9,7 @@ from valorlib.convert.mrml import set_image, set_labels, set_transform
 from valorlib.core.grid import Grid
 from valorlib.core.images import Dose, Image, LabelMap
 from valorlib.core.transforms import AffineTransform, Transform
-from valorlib.scene.nodes import Recorder, set_reference
+from valorlib.scene.nodes import Recorder, ResultNodes, set_reference
 
 Colors = Sequence[tuple[float, float, float, float]]
 
@@ -33,6 +33,8 @@ SEQUENTIAL: Colors = (
 """Share of the largest value: dark is sure, bright is not."""
 DISPLACEMENT: Colors = ((1.0, 0.2, 0.2, 0.2), (2.0, 0.0, 1.0, 0.0), (5.0, 1.0, 1.0, 0.0), (10.0, 1.0, 0.0, 0.0))
 """Millimeters: 1 gray, 2 green, 5 yellow, 10 red."""
+
+LEGEND = "vtkMRMLColorLegendDisplayNode"
 
 FIXED, MOVING = "spatialRegistrationFixed", "spatialRegistrationMoving"
 """Roles of a transform that Slicer itself knows."""
@@ -106,19 +108,53 @@ def draw_above(volume: Any, lowest: float) -> None:
     display.SetApplyThreshold(1)
 
 
-def add_legend(recorder: Recorder, volume: Any, title: str) -> None:
-    """Color legend of a volume, hidden until asked for; nothing where the scene knows no legends."""
-    kind = "vtkMRMLColorLegendDisplayNode"
-    made = recorder.scene.CreateNodeByClass(kind)
+def add_legend(recorder: Recorder, node: Any, title: str) -> None:
+    """Color legend of a volume or model, hidden until asked for; nothing where the scene knows no legends."""
+    made = recorder.scene.CreateNodeByClass(LEGEND)
     if made is None:
         return
     made.UnRegister(None)
-    legend = recorder.add(kind, f"{title} legend", display=False)
+    legend = recorder.add(LEGEND, f"{title} legend", display=False)
     legend.SetTitleText(title)
-    legend.SetLabelFormat("%.2f")
+    legend.SetLabelFormat("%.1f")
+    legend.SetSize(0.08, 0.4)
+    legend.SetPosition(0.97, 0.5)
     legend.SetVisibility(0)
-    volume.AddAndObserveDisplayNodeID(legend.GetID())
-    legend.SetAndObserveColorNodeID(volume.GetDisplayNode().GetColorNodeID())
+    flat = node.IsA("vtkMRMLVolumeNode")
+    legend.SetVisibility2D(flat)
+    legend.SetVisibility3D(not flat)
+    node.AddAndObserveDisplayNodeID(legend.GetID())
+    legend.SetAndObservePrimaryDisplayNode(node.GetDisplayNode())
+
+
+def show_legend(scene: Any, results: ResultNodes, shown: Any, title: str = "") -> None:
+    """Show the color legend of one node of a run, and no other of this run.
+
+    Call it after the node came into the views: a view draws a legend when it changes.
+
+    Args:
+        scene: the MRML scene.
+        results: the run.
+        shown: its node that is looked at; None hides every legend.
+        title: another title; "" keeps the one it has.
+    """
+    for node_id in results.ids:
+        node = scene.GetNodeByID(node_id)
+        legend = _legend_of(node) if node is not None else None
+        if legend is None:
+            continue
+        on = node is shown
+        if on:
+            legend.SetTitleText(title or legend.GetTitleText())
+        legend.SetVisibility(on)
+        legend.Modified()
+
+
+def _legend_of(node: Any) -> Any:
+    if not node.IsA("vtkMRMLDisplayableNode"):
+        return None
+    shown = (node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes()))
+    return next((d for d in shown if d is not None and d.IsA(LEGEND)), None)
 
 
 def add_label_volume(recorder: Recorder, labels: LabelMap, name: str, role: str) -> Any:

@@ -5,7 +5,7 @@ All functions get the scene (or nodes of it) passed in, run on the main thread, 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -228,6 +228,18 @@ def jump_to(scene: Any, point_ras: Iterable[float]) -> None:
     r, a, s = (float(v) for v in point_ras)
     for node in nodes_of(scene, "vtkMRMLSliceNode"):
         node.JumpSliceByCentering(r, a, s)
+
+
+def look_at(scene: Any, bounds_ras: Sequence[float]) -> None:
+    """Center every slice view on a box, RAS mm; views that show no volume are zoomed so that they hold all of it."""
+    low, high = bounds_ras[0::2], bounds_ras[1::2]
+    size = 1.2 * max(b - a for a, b in zip(low, high, strict=True))
+    jump_to(scene, [(a + b) / 2 for a, b in zip(low, high, strict=True)])
+    empty = {c.GetLayoutName() for c in nodes_of(scene, "vtkMRMLSliceCompositeNode") if not c.GetBackgroundVolumeID()}
+    for node in nodes_of(scene, "vtkMRMLSliceNode"):
+        width, height, depth = node.GetFieldOfView()
+        if node.GetLayoutName() in empty and size > 0 and min(width, height) > 0:
+            node.SetFieldOfView(size * width / min(width, height), size * height / min(width, height), depth)
 
 
 def set_reference(node: Any, role: str, target: Any) -> None:

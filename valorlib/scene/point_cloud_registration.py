@@ -21,7 +21,7 @@ from valorlib.convert import mrml
 from valorlib.convert.mrml import Triangles
 from valorlib.convert.segment_files import color_of
 from valorlib.core.errors import InputError
-from valorlib.scene.display import SEQUENTIAL, add_colors, add_legend, add_transform
+from valorlib.scene.display import SEQUENTIAL, add_colors, add_legend, add_transform, show_legend
 from valorlib.scene.nodes import Recorder, ResultNodes, Steps, finish, recording
 from valorlib.scene.organ_names import matched
 from valorlib.scene.point_cloud_run import Organs, PointOutcome, clouds_of, measure
@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 COLORINGS = ("sigma_mm", "displacement_mm", "organ")
+LEGENDS = {"sigma_mm": "1 sigma (mm)", "displacement_mm": "Motion (mm)"}
 
 
 def organs_of(nodes: Sequence[Any]) -> list[str]:
@@ -210,7 +211,7 @@ def _colors(recorder: Recorder, outcome: PointOutcome, kind: str, name: str) -> 
     first = recorder.results.node(recorder.scene, f"model:{outcome.names[next(iter(outcome.surfaces))]}")
     if kind == "sigma_mm":
         first.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
-        add_legend(recorder, first, "1 sigma (mm)")
+        add_legend(recorder, first, LEGENDS[kind])
 
 
 def _write_table(recorder: Recorder, outcome: PointOutcome, name: str) -> None:
@@ -241,14 +242,16 @@ def color_models(scene: Any, nodes: ResultNodes, by: str) -> None:
         raise InputError(f"color_by: expected one of {', '.join(COLORINGS)}, got {by!r}")
     colors = [scene.GetNodeByID(i) for i in nodes.ids]
     colors = [c for c in colors if c is not None and c.GetAttribute("VALOR.role") == f"colors:{by}"]
-    for role in nodes.roles:
-        model = nodes.node(scene, role) if role.startswith("model:") else None
-        if model is None or model.GetDisplayNode() is None:
+    roles = [role for role in nodes.roles if role.startswith("model:")]
+    models = [model for model in (nodes.node(scene, role) for role in roles) if model is not None]
+    for display in (model.GetDisplayNode() for model in models):
+        if display is None:
             continue
-        display = model.GetDisplayNode()
         display.SetScalarVisibility(by != "organ")
         if by != "organ" and colors:
             display.SetActiveScalarName(by)
             display.SetAndObserveColorNodeID(colors[0].GetID())
             display.SetScalarRangeFlag(display.UseManualScalarRange)
             display.SetScalarRange(0.0, float(colors[0].GetAttribute("VALOR.high")))
+    # The first surface bears the legend of all: they share colors and range.
+    show_legend(scene, nodes, models[0] if models and by in LEGENDS else None, LEGENDS.get(by, ""))
