@@ -153,6 +153,12 @@ def clear_scene() -> None:
     spin(0.02)
 
 
+def legends() -> list[str]:
+    """Titles of the color legends that are shown."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")
+    return [node.GetTitleText() for node in nodes if node.GetVisibility()]
+
+
 def at_progress(panel: Any, percent: int, action: Callable[[], None]) -> Any:
     """Do something once, when the progress bar of the panel shows this much."""
     timer = QtCore.QTimer()

@@ -184,4 +184,4 @@ def _differs(canvas: Any, path: str) -> bool:
         np.frombuffer(image.convertToFormat(QtGui.QImage.Format_RGBX8888).constBits(), np.uint8).astype(np.int16)
         for image in (new, old)
     ]
-    return bool((np.abs(pixels[0] - pixels[1]) > 24).mean() > 0.004)
+    return bool((np.abs(pixels[0] - pixels[1]) > 24).mean() > 0.0003)

@@ -9,6 +9,7 @@ import numpy as np
 import slicer
 from host import driving, views
 from host.driving import QtCore, QtTest, choose, click, spin, type_into, unfold
+from vtk.util.numpy_support import vtk_to_numpy
 
 SHOTS = Path(__file__).resolve().parents[2] / "Resources" / "Screenshots"
 
@@ -54,9 +55,13 @@ def test_the_whole_story_from_an_empty_scene_to_a_restored_one(open_panel, organ
     tick(ui.organTable, 2, 1)
     tick(ui.organTable, 3, 1)
     type_in_cell(ui.organTable, 0, 2, "35")
+    type_in_cell(ui.organTable, 1, 3, "4,5")
     unfold(ui.matrixCollapsible)
     assert ui.matrixTable.item(2, 3).text() == "1"
     assert ui.matrixTable.item(0, 1).text() == "0"
+    choose(ui.couplingSelector, "All together")
+    assert ui.matrixTable.item(0, 1).text() == "1"
+    choose(ui.couplingSelector, "As ticked above")
     choose(ui.couplingSelector, "Matrix below")
     type_in_cell(ui.matrixTable, 2, 3, "0.5")
     assert ui.matrixTable.item(3, 2).text() == "0.5"
@@ -64,6 +69,7 @@ def test_the_whole_story_from_an_empty_scene_to_a_restored_one(open_panel, organ
     options = panel.organs.options(panel.methods.options(), ["liver", "stomach", "kidney_left", "kidney_right"])
     usual = panel.methods.options().length_mm
     assert options.organ_length_mm == (35.0, usual, usual, usual)
+    assert options.organ_size_mm[1] == 4.5
     assert options.coherence_matrix[2 * 4 + 3] == 0.5
     unfold(ui.matrixCollapsible, opened=False)
     ui.spacingSlider.value = 8.0
@@ -77,6 +83,8 @@ def test_the_whole_story_from_an_empty_scene_to_a_restored_one(open_panel, organ
     choose(ui.colorSelector, "Displacement (mm)")
     model = panel.results.node("model:liver")
     assert model.GetDisplayNode().GetActiveScalarName() == "displacement_mm"
+    assert driving.legends() == ["Motion (mm)"]
+    assert_surfaces_are_painted_by_value(panel)
     moving.SetDisplayVisibility(False)
     views.window_picture(panel.parent, str(SHOTS / "PointCloudRegistration.png"))
 
@@ -104,6 +112,20 @@ def test_the_whole_story_from_an_empty_scene_to_a_restored_one(open_panel, organ
     click(ui.removeButton)
     assert panel.results.current is None
     assert not slicer.util.getNodesByClass("vtkMRMLGridTransformNode")
+
+
+def assert_surfaces_are_painted_by_value(panel):
+    """The 3D view shows many colors between dark and bright, which one color with its shades has not."""
+    picture = slicer.app.layoutManager()._pictures(300)["1"]
+    pixels = np.frombuffer(picture.constBits(), np.uint8).reshape(300, picture.bytesPerLine())[:, :900]
+    red, green, blue = (pixels[:, n::3].astype(float) for n in range(3))
+    warm = (red > 1.25 * blue) & (red > 60)
+    share = green[warm] / red[warm]
+    assert warm.sum() > 2000
+    assert np.percentile(share, 95) - np.percentile(share, 5) > 0.25
+    model = panel.results.node("model:liver")
+    values = vtk_to_numpy(model.GetPolyData().GetPointData().GetArray("displacement_mm"))
+    assert np.ptp(values) > 1.0
 
 
 def test_the_transform_node_carries_points_as_the_library_does(open_panel, organs):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import slicer
 from host import driving, views
+from host.cases import CASES, prepare
 from host.driving import choose, click, spin, type_into, unfold
 
 SHOTS = Path(__file__).resolve().parents[2] / "Resources" / "Screenshots"
@@ -51,13 +52,17 @@ def test_the_whole_story_from_an_empty_scene_to_a_restored_one(open_panel, thera
     chart = panel.results.node("dvh_chart")
     assert chart.GetNumberOfPlotSeriesNodes() == 3 * 5
     assert_bands_hold_the_median(panel)
+    assert driving.legends() == ["Uncertainty sigma (mm)"]
     slicer.app.layoutManager().resetSliceViews()
+    look_at_structures(panel)
     views.window_picture(panel.parent, str(SHOTS / "UncertaintyViewer.png"), chart)
 
     click(ui.jacobianButton)
     assert composite.GetForegroundVolumeID() == panel.results.node("jacobian").GetID()
+    assert driving.legends() == ["Uncertainty volume change"]
     click(ui.doseButton)
     assert composite.GetForegroundVolumeID() == panel.results.node("dose_mean").GetID()
+    assert driving.legends() == ["Uncertainty dose mean (Gy)"]
     click(ui.chartButton)
     choose(ui.tableSelector, "Dose metrics")
     assert ui.tableView.mrmlTableNode() is panel.results.node("dvh_metrics")
@@ -94,6 +99,35 @@ def test_the_whole_story_from_an_empty_scene_to_a_restored_one(open_panel, thera
     assert [ui.checksTable.item(row, 1).toolTip() for row in range(ui.checksTable.rowCount)] == lights
     click(ui.removeButton)
     assert panel.results.current is None
+
+
+def look_at_structures(panel):
+    """What a user does for a picture: structures in 3D (Show 3D of the Segmentations module), landmarks hidden."""
+    structures = panel._parameterNode.structures
+    structures.CreateClosedSurfaceRepresentation()
+    points = panel.results.node("landmark_points")
+    points.SetDisplayVisibility(False)
+
+
+def test_sigma_can_be_calibrated_on_this_scan_by_a_tick(open_panel, coarse_therapy):
+    panel = prepare(open_panel, CASES["UncertaintyViewer"])
+    panel._parameterNode.dose = None
+    ui = panel.ui
+    click(ui.applyButton)
+    assert panel.last["outcome"].uncertainty.calibration is None
+    assert "varied" in ui.statusLabel.text
+    unfold(ui.methodCollapsible)
+    tick = ui.optionsWidget.findChild(driving.QtWidgets.QCheckBox, "option_calibrate")
+    if not tick.visible:
+        unfold(ui.optionsWidget.findChild(type(ui.methodCollapsible)))
+    click(tick)
+    assert '"calibrate": true' in panel._parameterNode.options
+    click(ui.applyButton)
+    found = panel.last["outcome"].uncertainty
+    assert found.calibration is not None
+    assert found.calibration.scale > 0
+    assert found.in_mm
+    assert "varied" not in ui.statusLabel.text
 
 
 def assert_bands_hold_the_median(panel):

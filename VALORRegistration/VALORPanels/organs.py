@@ -54,7 +54,8 @@ class OrganSection:
             table.setItem(row, 3, self._item(kept.get("size", ""), editable=True))
             table.item(row, 2).setToolTip(_("B: how far motion stays coherent; empty: as in the options"))
             table.item(row, 3).setToolTip(_("Lambda: how far this organ may move; empty: as in the options"))
-        table.resizeColumnToContents(0)
+        for column in range(3):
+            table.resizeColumnToContents(column)
         parameters = self._parameters()
         kind = json.loads(parameters.matrix).get("kind", BY_TABLE) if parameters and parameters.matrix else BY_TABLE
         kinds = [BY_TABLE, TOGETHER, MATRIX]
