@@ -17,11 +17,12 @@ from valor_workbench.logic.points import PointsLogic
 from valor_workbench.logic.registration import RegistrationLogic
 from valor_workbench.logic.results import ResultLogic
 from valor_workbench.logic.runs import RunLogic
+from valor_workbench.logic.saved import IMAGES, POINTS, SavedLogic
 from valor_workbench.logic.scans import ScansLogic
 from valor_workbench.logic.seeds import SeedsLogic
 from valor_workbench.logic.session import Session, new_folder
 from valor_workbench.logic.uncertainty import DOSE, UncertaintyLogic
-from valor_workbench.nodes import add_image, add_labels, add_landmarks, add_transform, as_image
+from valor_workbench.nodes import add_image, add_labels, add_landmarks, add_surfaces, add_transform, as_image
 from valor_workbench.security import Guard
 from valor_workbench.slicer_app import ViewPainters, Workspace, slice_slider
 from valor_workbench.tasks import DemoData, Opened, warm_up
@@ -61,6 +62,8 @@ class Workbench:
         self.organ_method = MethodLogic(self.session, "points")
         self.points = PointsLogic(self.session, self.scans, self.organ_method, self.run)
         self.page.demos |= {"points": self.points.load_demo, "uncertainty": self.uncertainty.load_demo}
+        self.saved = SavedLogic(self.session, self.scans, self.seeds, self.points, self.uncertainty)
+        self.saved.methods = {IMAGES: self.method, POINTS: self.organ_method}
         self._join()
         self._guard = guard
         self.server.controller.on_server_bind.add(self._bind)
@@ -75,6 +78,10 @@ class Workbench:
         self.scans.opened.append(self._take_opened)
         self.scans.scene_loaded.append(self.seeds.adopt_from_scene)
         self.scans.scene_loaded.append(self.results.adopt_from_scene)
+        self.scans.scene_loaded.append(self.saved.read)
+        self.scans.scene_loaded.append(self.points.adopt_from_scene)
+        self.scans.scene_loaded.append(self.uncertainty.adopt_from_scene)
+        self.page.saving.append(self.saved.write)
 
     def _take_demo(self, data: DemoData) -> None:
         self.registration.landmarks, self.registration.truth = data.landmarks, data.truth
@@ -92,6 +99,8 @@ class Workbench:
     def _take_opened(self, opened: Opened) -> None:
         if opened.labels is not None:
             add_labels(self.session.scene, opened.labels, opened.name, self.scans.node("fixed"))
+        if opened.surfaces:
+            self.points.take(add_surfaces(self.session.scene, opened.surfaces, opened.name))
         if opened.seeds is not None:
             self.seeds.put(opened.seeds)
         if opened.points is not None:
@@ -122,7 +131,7 @@ class Workbench:
 
         def points() -> None:
             names, actions = self.points.state.name, Guarded(self.session, self.points)
-            organs_section(names, s.label_items, actions, Guarded(self.session, self.page).open_dialog)
+            organs_section(names, s.organ_items, actions, Guarded(self.session, self.page).open_dialog)
             points_run_section(self.organ_method.state.name, names, self.run.state.name, actions)
             points_result_section(names, actions)
 

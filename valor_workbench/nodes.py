@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
-from valorlib.convert.mrml import set_image, set_segmentation, set_transform
+from valorlib.convert.mrml import Triangles, set_image, set_model, set_segmentation, set_transform
 from valorlib.core.images import Dose, Image, LabelMap
 from valorlib.core.points import PointCloud
 from valorlib.core.transforms import AffineTransform, Transform
@@ -51,6 +52,37 @@ def add_labels(scene: Any, labels: LabelMap, name: str, volume: Any = None) -> A
 def as_image(dose: Dose) -> Image:
     """A dose as an image, for a volume node."""
     return Image(dose.array, dose.grid, "dose")
+
+
+SET = "VALOR.set"
+"""Attribute of a model: the set of organs that it was opened with."""
+
+
+def add_surfaces(scene: Any, surfaces: Mapping[str, Any], name: str) -> str:
+    """New model nodes, one an organ, as one set; returns the name of the set, its own in the scene."""
+    from valorlib.convert.segment_files import color_of
+
+    taken, free, number = set(sets_of(scene)), name, 2
+    while free in taken:
+        free, number = f"{name} ({number})", number + 1
+    for index, (organ, surface) in enumerate(surfaces.items()):
+        node = scene.AddNewNodeByClass("vtkMRMLModelNode", organ)
+        set_model(node, Triangles(surface.points, surface.faces))
+        node.SetAttribute(SET, free)
+        node.CreateDefaultDisplayNodes()
+        node.GetDisplayNode().SetColor(*color_of(index))
+        node.GetDisplayNode().SetVisibility2D(True)
+    return free
+
+
+def sets_of(scene: Any) -> dict[str, list[Any]]:
+    """The sets of models that were opened: name to model nodes."""
+    found: dict[str, list[Any]] = {}
+    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLModelNode")):
+        node = scene.GetNthNodeByClass(n, "vtkMRMLModelNode")
+        if node.GetAttribute(SET):
+            found.setdefault(node.GetAttribute(SET), []).append(node)
+    return found
 
 
 def add_transform(scene: Any, transform: Transform, name: str) -> Any:

@@ -36,6 +36,7 @@ class ScansState:
 
     items: list[Row] = field(default_factory=list)
     label_items: list[Row] = field(default_factory=list)
+    organ_items: list[Row] = field(default_factory=list)
     transform_items: list[Row] = field(default_factory=list)
     landmark_items: list[Row] = field(default_factory=list)
     fixed: str = ""

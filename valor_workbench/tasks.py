@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from valorlib.core.grid import Grid
 from valorlib.core.images import Dose, Image, LabelMap
 from valorlib.core.points import PointCloud, PointPair, Seeds
 from valorlib.core.transforms import DisplacementField, Transform
+
+MESHES = (".vtk", ".vtp", ".stl", ".ply", ".obj")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +28,7 @@ class Opened:
     transform: Transform | None = None
     seeds: Seeds | None = None
     points: PointCloud | None = None
+    surfaces: Mapping[str, Any] = field(default_factory=dict)
     dicom_folder: str = ""
 
 
@@ -48,6 +51,8 @@ def open_path(context: Context, path: Path, grid: Grid | None = None) -> Opened:
 
     context.progress(0.1, f"Reading {path.name}")
     name = path.name.lower()
+    if name.endswith(MESHES) or (path.is_dir() and any(p.name.lower().endswith(MESHES) for p in path.iterdir())):
+        return Opened(path.name, surfaces=_surfaces(path))
     if path.is_dir() or name.endswith((".dcm", ".ima")):
         from valor_workbench.tasks_dicom import read_dicom
 
@@ -65,6 +70,29 @@ def open_path(context: Context, path: Path, grid: Grid | None = None) -> Opened:
     if name.endswith(".seg.nrrd"):
         return Opened(path.name, labels=files.read_labels(path))
     return _open_volume(path)
+
+
+def open_surfaces(context: Context, paths: Sequence[Path]) -> Opened:
+    """Several surface files that were opened together: one set, an organ a file."""
+    found: dict[str, Any] = {}
+    for n, path in enumerate(paths):
+        context.progress(n / len(paths), f"Reading {path.name}")
+        for name, surface in _surfaces(path).items():
+            if name in found:
+                raise InputError(f"{path.name}: expected each organ once, got {name} twice; rename a file")
+            found[name] = surface
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return Opened(f"{paths[0].name}{more}", surfaces=found)
+
+
+def _surfaces(path: Path) -> dict[str, Any]:
+    """Name of each organ to its surface; one without a name is called as its file."""
+    from valorlib.convert.surfaces import read_organs
+
+    organs = read_organs(path)
+    if len(organs.surfaces) == 1 and not path.is_dir():
+        return {path.name.split(".")[0]: next(iter(organs.surfaces.values()))}
+    return {organs.names[number]: surface for number, surface in organs.surfaces.items()}
 
 
 def _open_volume(path: Path) -> Opened:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,6 +180,32 @@ def _for_scene(found: Any) -> Any:
 def _in_body(found: Any) -> Image:
     """The expected error, 0 outside the body, where it says nothing."""
     return Image(np.where(found.rank.array > 0, found.sigma.array, 0).astype(np.float32), found.sigma.grid)
+
+
+def chart_of_table(context: Context, columns: Mapping[str, Sequence[float]]) -> str:
+    """The DVH chart of a saved table: of each structure the nominal curve, the median and the ends of the band."""
+    from valor_workbench.charts import with_read_out
+    from valorlib.charts_dvh import dvh_svg
+    from valorlib.metrics.dvh import DvhBand
+
+    volume = np.asarray(columns["Volume (%)"])
+    names = [name.removesuffix(" nominal (Gy)") for name in columns if name.endswith(" nominal (Gy)")]
+    bands = []
+    for name in names:
+        nominal, low, middle, high = (np.asarray(columns[f"{name} {k} (Gy)"]) for k in ("nominal", "p05", "p50", "p95"))
+        bands.append(
+            DvhBand(
+                name=name,
+                volume_cc=0.0,
+                volume_pct=volume,
+                nominal_gy=nominal,
+                percentiles_gy={5.0: low, 50.0: middle, 95.0: high},
+                monte_carlo_gy=np.zeros_like(volume),
+                family_low_gy=low,
+                family_high_gy=high,
+            )
+        )
+    return with_read_out(dvh_svg(bands, width=660, height=400), bands)
 
 
 def make_rt_demo(context: Context, seed: int) -> RtDemo:

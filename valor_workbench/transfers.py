@@ -21,7 +21,7 @@ SCENE_LIMIT = 16000 * MB
 MOST_FILES = 20_000
 SUFFIXES = (
     ".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd", ".raw", ".zraw", ".png", ".dcm", ".ima", ".mrb", ".h5",
-    ".tfm", ".mat", ".txt", ".csv", ".json", ".fcsv", ".vtk", ".vtp", ".stl", ".ply",
+    ".tfm", ".mat", ".txt", ".csv", ".json", ".fcsv", ".vtk", ".vtp", ".stl", ".ply", ".obj",
 )  # fmt: skip
 
 

@@ -76,6 +76,40 @@ def registration_rows(record: Mapping[str, Any]) -> list[Row]:
     return rows
 
 
+def saved_rows(
+    columns: Mapping[str, Mapping[str, Sequence[Any]]], points: Any
+) -> tuple[list[Row], list[Row], list[Row], list[Row]]:
+    """Checks, goals, dose figures and landmarks of the tables of a saved result.
+
+    Args:
+        columns: table to its columns: checks, dvh_metrics, landmarks, those that there are.
+        points: markups node of the landmarks, or None.
+    """
+    checks: list[Row] = []
+    goals: list[Row] = []
+    for one in _lines(columns.get("checks", {})):
+        limit = f" (limit {one['Limit']})" if one["Limit"] else ""
+        text = f"{float(one['Value']):.2f} {one['Unit']}{limit}"
+        is_goal = str(one["Check"]).endswith(("<=", ">="))
+        (goals if is_goal else checks).append({**row(str(one["Check"]), text, str(one["Note"])), "light": one["Light"]})
+    doses = [
+        {**row(f"{one['Structure']} {one['Metric']}", f"{float(one['Nominal']):.1f} {one['Unit']}"), "light": "none"}
+        for one in _lines(columns.get("dvh_metrics", {}))
+    ]
+    landmarks = []
+    for n, one in enumerate(_lines(columns.get("landmarks", {}))):
+        words = f"{float(one['Before (mm)']):.1f} to {float(one['After (mm)']):.1f} mm"
+        place = list(points.GetNthControlPointPositionWorld(n)) if points is not None else None
+        landmarks.append((float(one["After (mm)"]), {**row(str(one["Landmark"]), words), "at": place}))
+    landmarks.sort(key=lambda pair: -pair[0])
+    return checks, goals, doses, [line for _, line in landmarks[:50]]
+
+
+def _lines(columns: Mapping[str, Sequence[Any]]) -> list[Row]:
+    count = len(next(iter(columns.values()), ()))
+    return [{name: values[n] for name, values in columns.items()} for n in range(count)]
+
+
 def _tumor(one: Mapping[str, Any], record: Mapping[str, Any]) -> list[Row]:
     name, rows = f"Tumor {one['tumor']}", []
     at = record.get("places", {}).get(str(one["tumor"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,26 @@ from valor_workbench.logic.session import Session
 from valor_workbench.states import MethodState
 from valorlib import catalog
 from valorlib.core.errors import InputError
-from valorlib.core.options import Options
+from valorlib.core.options import Options, as_dict, describe
+
+
+def options_text(options: Options | None) -> str:
+    """The options that differ from their defaults, as JSON; "" for none."""
+    if options is None:
+        return ""
+    default = as_dict(type(options)())
+    return json.dumps({name: value for name, value in as_dict(options).items() if value != default[name]})
+
+
+def options_from(options: Options, text: str) -> Options:
+    """Options of the same method with the values of `options_text`; `options` itself when they do not fit."""
+    try:
+        given = json.loads(text or "{}")
+        known = {info.name for info in describe(type(options))}
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if k in known}
+        return type(options)(**values) if text else options
+    except (ValueError, TypeError, AttributeError):
+        return options
 
 
 class MethodLogic:
@@ -77,6 +97,21 @@ class MethodLogic:
             self.state.data.fields = form_fields(options, errors)
         for call in self.changed:
             call()
+
+    def settings(self) -> dict[str, str]:
+        """Method, preset and the options that differ from their defaults, as the Slicer panel keeps them."""
+        data = self.state.data
+        return {"method": str(data.name), "preset": str(data.preset), "options": options_text(self.options)}
+
+    def restore(self, name: str, preset: str, options: str) -> None:
+        """Take over `settings`; what no longer fits stays as it is."""
+        if name not in {row["value"] for row in self.state.data.names}:
+            return
+        with self._session.server.state:
+            self.state.data.name = name
+        self._method_chosen(name, preset)
+        if self.options is not None:
+            self._use(options_from(self.options, options))
 
     def set_option(self, name: Any, value: Any) -> None:
         """Change one option; a wrong value is marked in the form and not taken."""

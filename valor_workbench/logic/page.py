@@ -26,6 +26,7 @@ class PageLogic:
     def __init__(self, session: Session, scans: ScansLogic) -> None:
         self._session, self._scans = session, scans
         self._last_probe = 0.0
+        self.saving: list[Callable[[], None]] = []
         self.demos: dict[str, Callable[[], None]] = {"registration": scans.load_demo}
         names = session.page.name
         session.page.bind_changes({names.layout: session.workspace.set_layout, names.dark: self._paint_background})
@@ -90,6 +91,8 @@ class PageLogic:
     def save_scene(self) -> None:
         """Make the scene ready for download."""
         self._session.busy("Saving the scene")
+        for call in self.saving:
+            call()
         path = self._session.folder / "scene.mrb"
         path.unlink(missing_ok=True)
         if not self._session.workspace.save_scene(str(path)):

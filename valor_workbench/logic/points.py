@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -17,10 +18,18 @@ from valor_workbench.logic.scans import ScansLogic
 from valor_workbench.logic.session import Session
 from valor_workbench.states import PointsState
 from valor_workbench.tasks_points import Carried
+from valorlib.convert.mrml import table_from_node
 from valorlib.core.errors import InputError
-from valorlib.scene.nodes import ResultNodes, remove
+from valorlib.scene.nodes import ResultNodes, find_results, remove
 
-ROLE = "VALOR.side"
+SIDES = ("fixed", "moving")
+SAVED_COLUMNS = {
+    "name": "Organ",
+    "before": "Distance before (mm)",
+    "after": "Distance after (mm)",
+    "hd95": "HD95 after (mm)",
+    "sigma": "Mean sigma (mm)",
+}
 
 
 class PointsLogic:
@@ -43,7 +52,7 @@ class PointsLogic:
 
     def refresh(self) -> None:
         """Read the lists from the scene; choose the first two."""
-        values = [row["value"] for row in self._scans.state.data.label_items]
+        values = [row["value"] for row in self._scans.state.data.organ_items]
         data = self.state.data
         with self._session.server.state:
             if data.fixed not in values:
@@ -52,12 +61,23 @@ class PointsLogic:
                 data.moving = ""
         self.check()
 
-    def _node(self, which: str) -> Any | None:
+    def take(self, name: str) -> None:
+        """Choose a set of surfaces that was opened, on the side that is free."""
+        self._scans.refresh()
+        with self._session.server.state:
+            if not self.state.data.fixed:
+                self.state.data.fixed = name
+            elif not self.state.data.moving:
+                self.state.data.moving = name
+
+    def _sides(self, which: str) -> list[Any]:
+        """The segmentation node of a side, or its models; none when nothing is chosen."""
         chosen = str(getattr(self.state.data, which) or "")
-        return self._session.scene.GetNodeByID(chosen) if chosen else None
+        node = self._session.scene.GetNodeByID(chosen) if chosen else None
+        return [node] if node is not None else scene_nodes.sets_of(self._session.scene).get(chosen, [])
 
     def _chosen(self) -> None:
-        both, there = _organs_of(self._node("fixed")), _organs_of(self._node("moving"))
+        both, there = _organs_of(self._sides("fixed"), self._sides("moving"))
         kept = {row["name"]: row["use"] for row in self.state.data.organs}
         rows = [
             {"name": name, "use": kept.get(name, True), "matched": name in there, "number": n}
@@ -130,10 +150,10 @@ class PointsLogic:
 
     def why_not(self) -> str:
         """One sentence on what is missing, or nothing."""
-        fixed, moving = self._node("fixed"), self._node("moving")
-        if fixed is None or moving is None:
+        fixed, moving = self._sides("fixed"), self._sides("moving")
+        if not fixed or not moving:
             return "Choose the fixed and the moving structures, or open the generated organs."
-        if fixed is moving:
+        if fixed[0] is moving[0]:
             return "Fixed and moving are the same structures; choose two."
         if not any(row["use"] and row["matched"] for row in self.state.data.organs):
             return "No organ has the same name in both; rename them so that they match."
@@ -151,9 +171,9 @@ class PointsLogic:
     async def _go(self) -> None:
         from valorlib.scene import point_cloud_registration as scene_functions
 
-        fixed, moving = self._node("fixed"), self._node("moving")
+        fixed, moving = self._sides("fixed"), self._sides("moving")
         organs = self._taking_part()
-        given = scene_functions.read_inputs(self._session.scene, [fixed], [moving], organs=organs)
+        given = scene_functions.read_inputs(self._session.scene, fixed, moving, organs=organs)
         name, options = self._method.state.data.name, self._method.options
         if self._fits() and options is not None:
             table = tuple(v for line in self._table() for v in line)
@@ -162,7 +182,7 @@ class PointsLogic:
         if self.nodes is not None:
             remove(self._session.scene, self.nodes)
         self.nodes = await self._session.in_steps(
-            scene_functions.write_steps(self._session.scene, done.outcome, fixed=fixed, moving=moving)
+            scene_functions.write_steps(self._session.scene, done.outcome, fixed=fixed[0], moving=moving[0])
         )
         self._done = done
         self._scans.refresh()
@@ -180,6 +200,50 @@ class PointsLogic:
         self._show_inputs()
         self._color()
         self._session.workspace.fit_3d()
+
+    def adopt_from_scene(self) -> None:
+        """Take over the newest result of a scene that was loaded."""
+        found = [nodes for nodes in find_results(self._session.scene) if "organs" in nodes.roles]
+        if not found:
+            return
+        self.nodes, self._done = found[-1], None
+        columns = table_from_node(self.nodes.node(self._session.scene, "organs"))
+        with self._session.server.state:
+            data = self.state.data
+            data.ready, data.show_inputs, data.warnings = True, False, []
+            data.summary = "A saved result; press Apply to measure it again."
+            data.metrics = [
+                {key: str(columns[name][n]) for key, name in SAVED_COLUMNS.items()}
+                for n in range(len(columns["Organ"]))
+            ]
+        self._show_inputs()
+        self._color()
+
+    def settings(self) -> tuple[dict[str, str], list[list[Any]]]:
+        """What the panel holds beside its method, as the Slicer panel keeps it; the nodes of both sides."""
+        data, names = self.state.data, self._taking_part()
+        rows = {r["name"]: {"include": r["use"], "alone": True, "length": "", "size": ""} for r in data.organs}
+        values = {"organs": json.dumps(rows)}
+        if self._fits():
+            values["matrix"] = json.dumps({"kind": "matrix", "names": names, "values": self._table()})
+        return values, [self._sides(side) for side in SIDES]
+
+    def restore(self, values: dict[str, str], sides: list[list[Any]]) -> None:
+        """Take over `settings`; what no longer fits stays as it is."""
+        held, matrix = (_json_of(values.get(name, "")) for name in ("organs", "matrix"))
+        with self._session.server.state:
+            for side, nodes in zip(SIDES, sides, strict=True):
+                if nodes:
+                    setattr(self.state.data, side, nodes[0].GetAttribute(scene_nodes.SET) or nodes[0].GetID())
+            self.state.data.organs = [
+                {"name": name, "use": bool(row.get("include", True)), "matched": True, "number": n}
+                for n, (name, row) in enumerate(held.items())
+                if isinstance(row, dict)
+            ]
+        self._chosen()
+        names, table = self._taking_part(), matrix.get("values") or []
+        if matrix.get("names") == names and np.shape(table) == (len(names), len(names)):
+            self._show_coupling([[float(v) for v in line] for line in table], edited=True)
 
     def cancel(self) -> None:
         """End the run."""
@@ -205,15 +269,17 @@ class PointsLogic:
     def _show_inputs(self) -> None:
         """Surfaces of the inputs: the fixed ones pale, the moving ones only before a result."""
         for which, opacity in (("fixed", 0.25), ("moving", 0.6)):
-            node = self._node(which)
-            if node is None or node.GetDisplayNode() is None:
-                continue
             shown = bool(self.state.data.show_inputs) and (which == "fixed" or self.nodes is None)
-            if shown:
-                node.CreateClosedSurfaceRepresentation()
-            node.GetDisplayNode().SetVisibility(shown or which == "fixed")
-            node.GetDisplayNode().SetVisibility3D(shown)
-            node.GetDisplayNode().SetOpacity3D(opacity)
+            for node in (one for one in self._sides(which) if one.GetDisplayNode() is not None):
+                display = node.GetDisplayNode()
+                display.SetVisibility(shown or which == "fixed")
+                display.SetVisibility3D(shown)
+                if node.IsA("vtkMRMLModelNode"):
+                    display.SetOpacity(opacity)
+                    continue
+                if shown:
+                    node.CreateClosedSurfaceRepresentation()
+                display.SetOpacity3D(opacity)
         self._session.workspace.fit_3d()
 
     def export(self) -> None:
@@ -250,12 +316,26 @@ class PointsLogic:
         self._session.busy("")
 
 
-def _organs_of(node: Any | None) -> list[str]:
-    if node is None:
-        return []
+def _json_of(text: str) -> dict[str, Any]:
+    """A JSON object, or an empty one when the text is none."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _organs_of(fixed: list[Any], moving: list[Any]) -> tuple[list[str], set[str]]:
+    """Names of the organs of the fixed side, and those that the moving side has too."""
+    if not fixed:
+        return [], set()
+    from valorlib.scene.organ_names import matched
     from valorlib.scene.point_cloud_registration import organs_of
 
-    return organs_of([node])
+    mine, theirs = organs_of(fixed), organs_of(moving) if moving else []
+    same = matched(mine, theirs)
+    names = {own: name for name, (own, _) in same.items()}
+    return [names.get(one, one) for one in mine], set(same)
 
 
 def _row(one: Any) -> dict[str, Any]:

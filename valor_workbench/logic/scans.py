@@ -57,6 +57,8 @@ class ScansLogic:
         with self._session.server.state:
             self.state.data.items = nodes.rows(self._session.scene, "vtkMRMLScalarVolumeNode", hide_results=True)
             self.state.data.label_items = nodes.rows(self._session.scene, "vtkMRMLSegmentationNode")
+            sets = [{"title": f"{name} (surfaces)", "value": name} for name in nodes.sets_of(self._session.scene)]
+            self.state.data.organ_items = [*self.state.data.label_items, *sets]
             self.state.data.transform_items = nodes.rows(self._session.scene, "vtkMRMLTransformNode")
             found = nodes.rows(self._session.scene, "vtkMRMLMarkupsFiducialNode", attribute=nodes.LANDMARKS)
             self.state.data.landmark_items = [{"title": "None", "value": ""}, *found]
@@ -104,6 +106,11 @@ class ScansLogic:
         """Open files, each for what it holds; several DICOM files are one series."""
         if len(paths) > 1 and all(path.parent == paths[0].parent for path in paths) and _look_like_dicom(paths):
             paths = [paths[0].parent]
+        meshes = [path for path in paths if path.suffix.lower() in tasks.MESHES and path.is_file()]
+        if len(meshes) > 1:
+            self._session.busy(f"Opening {len(meshes)} surfaces")
+            self._take(await self._session.quick.run(tasks.open_surfaces, meshes))
+            paths = [path for path in paths if path not in meshes]
         for path in paths:
             if path.suffix.lower() in (".raw", ".zraw"):
                 continue

@@ -10,22 +10,30 @@ from valor_workbench import nodes as scene_nodes
 from valor_workbench import tasks_uncertainty
 from valor_workbench.forms import changed, form_fields
 from valor_workbench.logic.files import offer_dicom, offer_folder, offer_report
-from valor_workbench.logic.measures import row
+from valor_workbench.logic.measures import row, saved_rows
+from valor_workbench.logic.method import options_from, options_text
 from valor_workbench.logic.runs import RunLogic
 from valor_workbench.logic.scans import ScansLogic
 from valor_workbench.logic.session import Session
 from valor_workbench.states import UncertaintyState
 from valor_workbench.tasks_export import DicomExport
 from valor_workbench.tasks_uncertainty import Assessed, Question, RtDemo
-from valorlib.convert.mrml import image_from_node
+from valorlib.convert.mrml import image_from_node, table_from_node
 from valorlib.core.errors import InputError
 from valorlib.core.inputs import ImagePair
-from valorlib.core.options import Options
+from valorlib.core.options import Options, as_dict
 from valorlib.core.points import PointPair
-from valorlib.scene.nodes import ResultNodes, remove
+from valorlib.scene.nodes import ResultNodes, find_results, remove
 
 DOSE = "DicomRtImport.DoseVolume"
 """Attribute by which Slicer knows a dose."""
+SAVED_NODES = ("transform", "dose", "structures")
+SAVED_LIMITS = {
+    "landmarkToleranceMm": "landmark_mean_mm",
+    "largestToleranceMm": "landmark_max_mm",
+    "foldsTolerancePct": "folds_pct",
+}
+"""Names of the limits in the Slicer panel, and here."""
 DOSES = ("nominal", "mean", "p05", "p95")
 TITLES = {"sigma": "mm", "jacobian": "det J", "dose_mean": "Gy", "dose_p05": "Gy", "dose_p95": "Gy"}
 
@@ -171,6 +179,57 @@ class UncertaintyLogic:
         self._done = done
         self._scans.refresh()
         self._show(done)
+
+    def adopt_from_scene(self) -> None:
+        """Take over the newest result of a scene that was loaded."""
+        found = [nodes for nodes in find_results(self._session.scene) if "checks" in nodes.roles]
+        if found:
+            self._session.start(self._adopt(found[-1]))
+
+    async def _adopt(self, nodes: ResultNodes) -> None:
+        scene = self._session.scene
+        tables = {name: nodes.node(scene, name) for name in ("checks", "dvh", "dvh_metrics", "landmarks")}
+        columns = {name: table_from_node(node) for name, node in tables.items() if node is not None}
+        chart = ""
+        if "dvh" in columns:
+            chart = await self._session.quick.run(tasks_uncertainty.chart_of_table, columns["dvh"])
+        self.nodes, self._done = nodes, None
+        rows = saved_rows(columns, nodes.node(scene, "landmark_points"))
+        with self._session.server.state:
+            data = self.state.data
+            data.ready, data.chart, data.warnings, data.map = True, chart, [], "sigma"
+            data.summary = "A saved result; press Apply to measure it again."
+            data.metrics, data.goal_rows, data.dose_rows, data.landmarks = rows
+            if nodes.node(scene, "sigma") is None:
+                data.map = "jacobian"
+        if self._session.page.data.module == "uncertainty":
+            self.show_map()
+
+    def settings(self) -> tuple[dict[str, str], list[Any]]:
+        """What the panel holds, as the Slicer panel keeps it; transform, dose and structures."""
+        values = {"goals": "; ".join(line.strip() for line in str(self.state.data.goals).splitlines() if line.strip())}
+        values["options"] = options_text(self._options)
+        if self._tolerances is not None:
+            known = as_dict(self._tolerances)
+            values |= {name: str(known[own]) for name, own in SAVED_LIMITS.items() if known.get(own) is not None}
+        return values, [self._node(which) for which in SAVED_NODES]
+
+    def restore(self, values: dict[str, str], nodes: list[Any]) -> None:
+        """Take over `settings`; what no longer fits stays as it is."""
+        if self._options is None or self._tolerances is None:
+            self.load()
+        if self._options is not None:
+            self._options = options_from(self._options, values.get("options", ""))
+        for name, own in SAVED_LIMITS.items():
+            if values.get(name):
+                self.set_tolerance(own, values[name])
+        self._show_forms({})
+        with self._session.server.state:
+            self.state.data.goals = "\n".join(part.strip() for part in values.get("goals", "").split(";"))
+            for which, node in zip(SAVED_NODES, nodes, strict=True):
+                if node is not None:
+                    setattr(self.state.data, which, node.GetID())
+        self.check()
 
     def cancel(self) -> None:
         """End the run."""

@@ -128,7 +128,8 @@ def _open_dialog(names: Any, actions: PageActions) -> None:
         v.VCardText(),
     ):
         html.P(
-            "Scans (NRRD, NIfTI, MHA, DICOM), structures, dose, transforms, seeds, or a saved scene (.mrb).",
+            "Scans (NRRD, NIfTI, MHA, DICOM), structures, surfaces (VTK, STL, PLY), dose, transforms, seeds, "
+            "or a saved scene (.mrb).",
             classes="valor-hint mb-2",
         )
         with html.Div(classes="d-flex ga-2 mb-3 flex-wrap"):
