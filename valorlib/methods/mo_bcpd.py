@@ -24,6 +24,7 @@ from valorlib.ops.organ_drift import (
     best_stiff_run,
     build_bases,
     check_memory,
+    run_as_stiff_as_surfaces_allow,
     run_levels,
     stiff_motion,
     whole_body,
@@ -61,24 +62,18 @@ def register(pair: PointPair, options: MoBcpdOptions, run: Run) -> Result:
     run.progress(0.02, "Finding the start")
     start = _start(clouds, plan, options)
     clouds, mended = mend_labels(clouds, plan, start, options.label_error)
-    bases = build_bases(clouds, plan, start)
 
     def turning(loop: int, sigma: float) -> None:
         run.progress(0.05, f"Turning organs, loop {loop + 1}: sigma {sigma:.2f} mm")
 
-    reaches = (options.gamma, 0.1 * options.gamma, 0.3 * options.gamma)[: options.starts]
-    closed = False
-    if options.start == "given" or plan.prior.long_size_mm <= 0:
-        motion = stiff_motion(clouds, plan, start, bases, turning)
-    else:
-        stiff = best_stiff_run(clouds, plan, start, reaches, turning)
-        closed = stiff.closed
-        if not closed:
-            plan = plan.unlike()
-            bases = build_bases(clouds, plan, start)
-        motion = stiff.enter(bases)
     levels = replace(run, progress=part(run.progress, 0.1, 0.95))
-    found, last = run_levels(clouds, plan, motion, levels, closed=closed)
+    if options.start == "given" or plan.prior.long_size_mm <= 0:
+        motion = stiff_motion(clouds, plan, start, build_bases(clouds, plan, start), turning)
+        found, last, _ = run_levels(clouds, plan, motion, levels, closed=False)
+    else:
+        reaches = (options.gamma, 0.1 * options.gamma, 0.3 * options.gamma)[: options.starts]
+        stiff = best_stiff_run(clouds, plan, start, reaches, turning)
+        found, last = run_as_stiff_as_surfaces_allow(clouds, plan, stiff, start, levels)
     return _result(pair, clouds, found, warnings + drift_warnings(found, last, clouds, names), mended)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from valorlib.core.errors import InputError
-from valorlib.core.run import Run
+from valorlib.core.run import Run, part
 from valorlib.ops.gp_kernel import MotionPrior, coherent_groups
 from valorlib.ops.pivoted_cholesky import Basis, inducing_basis
 from valorlib.ops.point_drift import Drifted, DriftSettings, Level, drift, matched_shares, start_variance
@@ -26,9 +26,8 @@ STIFFNESS = 0.6
 STIFF_LENGTH = 2.0
 SURFACE_POINTS = 400
 SURFACE_LOOPS = 10
-CLOSED = 1.15
 LAST_POINTS = 800
-LAST_LOOPS = 4
+LAST_LOOPS = 12
 INLIER = 0.5
 STRICT_LOOPS = 15
 Report = Callable[[int, float], None]
@@ -77,6 +76,11 @@ class Plan:
     device: str
     surfaces: bool = True
     loosen: float = 1.0
+
+    def stiff(self) -> Plan:
+        """The plan for organs that hardly bend."""
+        length, size = STIFF_LENGTH * self.prior.length_mm, STIFFNESS * self.prior.size_mm
+        return dataclasses.replace(self, prior=dataclasses.replace(self.prior, length_mm=length, size_mm=size))
 
     def unlike(self) -> Plan:
         """The plan for organs whose surfaces did not close: they bend more, drift alone decides, to a strict end."""
@@ -235,10 +239,7 @@ class StiffRun:
 def stiff_run(clouds: Clouds, plan: Plan, start: NDArray[np.float64], report: Report) -> StiffRun:
     """Organs turn, and hardly bend: drift on few points, then surface on surface."""
     few = clouds.thinned(STIFF_POINTS)
-    prior = dataclasses.replace(
-        plan.prior, size_mm=plan.prior.size_mm * STIFFNESS, length_mm=plan.prior.length_mm * STIFF_LENGTH
-    )
-    stiff = dataclasses.replace(plan, prior=prior, tolerance=max(plan.tolerance, 1e-2))
+    stiff = dataclasses.replace(plan.stiff(), tolerance=max(plan.tolerance, 1e-2))
     center = still_motion(clouds, plan, start).center
     first = still_motion(few, stiff, start, build_bases(few, stiff, start))
     first = dataclasses.replace(first, center=center)
@@ -251,7 +252,7 @@ def stiff_run(clouds: Clouds, plan: Plan, start: NDArray[np.float64], report: Re
     first_level, some = level, clouds.thinned(SURFACE_POINTS)
     level = without_outliers(level_of(some, stiff, drifted, plan.settings), drifted)
     fit = fit_surfaces(level, drifted, loops=SURFACE_LOOPS)
-    if not fit.alike or fit.distance_mm > CLOSED * fit.spacing_mm:
+    if not fit.closed:
         return StiffRun(drifted, first_level, closed=False, evidence=evidence)
     variance = max(fit.distance_mm**2 / 2, plan.settings.floor_mm**2)
     return StiffRun(dataclasses.replace(fit.motion, variance=variance), level, closed=True, evidence=evidence)
@@ -286,11 +287,13 @@ def best_stiff_run(
     return max(runs, key=lambda run: run.evidence)
 
 
-def run_levels(clouds: Clouds, plan: Plan, motion: PointMotion, run: Run, *, closed: bool) -> tuple[Drifted, Clouds]:
+def run_levels(
+    clouds: Clouds, plan: Plan, motion: PointMotion, run: Run, *, closed: bool
+) -> tuple[Drifted, Clouds, bool]:
     """Coarse run to convergence, a few loops with all points, then surface on surface where that closed at the start.
 
     Returns:
-        What was found, and the clouds of the last level.
+        What was found, the clouds of the last level, and whether the surfaces lie as close as two samples of one do.
     """
     coarse = plan.coarse_points * (1 if clouds.labels else 5)
     levels = [clouds]
@@ -298,11 +301,11 @@ def run_levels(clouds: Clouds, plan: Plan, motion: PointMotion, run: Run, *, clo
         levels = [clouds.thinned(coarse), clouds]
     bounds: list[float] = []
     sigmas: list[float] = []
-    for number, part in enumerate(levels):
+    for number, shown in enumerate(levels):
         settings = plan.settings
         if number > 0:
             settings = dataclasses.replace(settings, max_loops=plan.fine_loops, min_loops=plan.fine_loops)
-        level = level_of(part, plan, motion, settings)
+        level = level_of(shown, plan, motion, settings)
 
         def report(loop: int, sigma: float, *, number: int = number, most: int = settings.max_loops) -> None:
             done = (number + (loop + 1) / most) / len(levels)
@@ -314,8 +317,28 @@ def run_levels(clouds: Clouds, plan: Plan, motion: PointMotion, run: Run, *, clo
         sigmas += found.sigmas
     if closed:
         level = without_outliers(level_of(clouds.thinned(LAST_POINTS), plan, motion, plan.settings), motion)
-        motion = fit_surfaces(level, motion, loops=LAST_LOOPS).motion
-    return dataclasses.replace(found, motion=motion, bounds=tuple(bounds), sigmas=tuple(sigmas)), levels[-1]
+        fit = fit_surfaces(level, motion, loops=LAST_LOOPS)
+        motion, closed = fit.motion, fit.closed
+    return dataclasses.replace(found, motion=motion, bounds=tuple(bounds), sigmas=tuple(sigmas)), levels[-1], closed
+
+
+def run_as_stiff_as_surfaces_allow(
+    clouds: Clouds, plan: Plan, stiff: StiffRun, start: NDArray[np.float64], run: Run
+) -> tuple[Drifted, Clouds]:
+    """The levels, with organs that hardly bend if their surfaces close so, else with the prior of the plan.
+
+    Of motions that lay the surfaces equally well the smoothest is the likeliest. Surfaces that did not close at the
+    start are of unlike organs: these bend more.
+    """
+    plans = [plan.stiff(), plan] if stiff.closed else [plan.unlike()]
+    for number, chosen in enumerate(plans):
+        bases = build_bases(clouds, chosen, start)
+        share = part(run.progress, number / len(plans), (number + 1) / len(plans))
+        levels = dataclasses.replace(run, progress=share)
+        found, last, closed = run_levels(clouds, chosen, stiff.enter(bases), levels, closed=stiff.closed)
+        if closed:
+            break
+    return found, last
 
 
 def _largest(organs: NDArray[np.int64]) -> int:

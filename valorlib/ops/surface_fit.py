@@ -24,6 +24,7 @@ TUKEY = 4.7
 FAR = 3.0
 KEPT = 0.7
 FAR_SHARE = 95
+CLOSED = 1.15
 DIRECT = 400
 GRADIENT_LOOPS = 25
 
@@ -51,6 +52,11 @@ class SurfaceFit:
     distance_mm: float
     spacing_mm: float
     alike: bool
+
+    @property
+    def closed(self) -> bool:
+        """The surfaces lie as close as two samples of one surface do."""
+        return self.alike and self.distance_mm <= CLOSED * self.spacing_mm
 
 
 @dataclass(frozen=True, eq=False)
