@@ -177,11 +177,12 @@ def _map_steps(recorder: Recorder, outcome: ViewerOutcome, name: str) -> Generat
         return jacobian
     add_map(recorder, found.rank, f"{name} rank", "rank", points=SEQUENTIAL, low=0.0, high=100.0, unit="%")
     yield
-    high = max(float(np.percentile(found.sigma.array, 99)), 1e-3)
+    inside = found.rank.array > 0
+    high = max(float(np.percentile(found.sigma.array[inside], 98)), 1e-3) if inside.any() else 1e-3
     # Without a known scale the map ranks places; it must not be read as millimeters.
     unit = "mm" if found.in_mm else "relative"
     # Nothing is known of the air around the body: 0 there, and not drawn.
-    sigma = Image(np.where(found.rank.array > 0, found.sigma.array, 0.0).astype(np.float32), found.sigma.grid)
+    sigma = Image(np.where(inside, found.sigma.array, 0.0).astype(np.float32), found.sigma.grid)
     shown = add_map(recorder, sigma, f"{name} sigma", "sigma", points=SEQUENTIAL, low=0.0, high=high, unit=unit)
     draw_above(shown, 1e-6)
     return shown
