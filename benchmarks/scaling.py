@@ -1,11 +1,13 @@
-"""How time and memory of the main method grow with the number of voxels: python benchmarks/scaling.py.
+"""How time and memory of the main method grow with the number of voxels: python benchmarks/scaling.py [--sizes 64 256].
 
 A generated pair of n x n x n voxels of 0.9 mm each, so that all levels have work to do; its motion of 5 mm is known.
-One process makes the pair, another registers it, on one thread. Writes results/scaling.json and results/scaling.svg.
+One process makes the pair, another registers it, on one thread, which is what the product does at any size. Each row
+says its commit. Writes results/scaling.json and results/scaling.svg; sizes that are not asked for keep their rows.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import resource
 import subprocess
@@ -61,14 +63,15 @@ def one(count, path):
     fixed = Image(made["fixed"], Grid(size, spacing), "fixed")
     moving = Image(made["moving"], Grid(size, spacing, MOVING_ORIGIN), "moving")
     method = load("valor")
-    begin = time.process_time()
+    begin, clock = time.process_time(), time.perf_counter()
     result = method.run(ImagePair(fixed, moving), method.presets["default"], Run())
-    seconds = time.process_time() - begin
+    seconds, wall = time.process_time() - begin, time.perf_counter() - clock
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     error = np.linalg.norm(map_points(result.displacement, made["here"]) - made["there"], axis=1)
     return {
         "voxels": count**3,
         "cpu_seconds": seconds,
+        "wall_seconds": wall,
         "stages": {**result.record["cpu_seconds"], "levels": result.record["level_cpu_seconds"]},
         "peak_memory_gb": peak_gb,
         "memory_estimate_gb": result.record["memory_estimate_gb"],
@@ -102,20 +105,24 @@ def child(*words):
 
 
 def main():
-    if len(sys.argv) > 1:
+    if sys.argv[1:2] in (["make"], ["one"]):
         task, count, path = sys.argv[1:]
         print(json.dumps((make if task == "make" else one)(int(count), path)))
         return
-    rows = []
-    for count in SIZES:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", nargs="*", type=int, default=SIZES, help="voxels a side")
+    path = RESULTS / "scaling.json"
+    rows = {row["voxels"]: row for row in json.loads(path.read_text())["rows"]} if path.exists() else {}
+    for count in parser.parse_args().sizes:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "pair.npz"
-            child("make", count, path)
-            rows.append(json.loads(child("one", count, path).splitlines()[-1]))
-        print(rows[-1], flush=True)
+            pair = Path(folder) / "pair.npz"
+            child("make", count, pair)
+            rows[count**3] = json.loads(child("one", count, pair).splitlines()[-1]) | {"commit": about()["commit"]}
+        print(rows[count**3], flush=True)
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "scaling.json").write_text(json.dumps({"rows": rows, **about()}, indent=1) + "\n")
-        plot(rows)
+        ordered = [rows[voxels] for voxels in sorted(rows)]
+        path.write_text(json.dumps({"rows": ordered, **about()}, indent=1) + "\n")
+        plot(ordered)
 
 
 if __name__ == "__main__":
