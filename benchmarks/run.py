@@ -64,11 +64,32 @@ def run_method(case_name, method_name, output):
     numbers = {"cpu_seconds": seconds, "peak_memory_gb": peak_gb, "memory_before_gb": before_gb}
     numbers |= case.score(result.displacement)
     numbers["inverse"] = {k: v for k, v in result.record.items() if k.startswith("inverse")}
+    if result.inverse_displacement is not None:
+        numbers["inverse"] |= there_and_back(case.pair.fixed, result)
     numbers["stages"] = result.record.get("cpu_seconds")
     numbers["warnings"], numbers["evidence"] = list(result.warnings), result.record.get("evidence")
     if "tumors" in result.record:
         numbers["agreement_dice"] = result.record["tumors"]["agreement_dice"]
     output.write_text(json.dumps(numbers))
+
+
+def there_and_back(fixed, result):
+    """Distance of x to where the inverse brings it back, at every voxel of the body that stays in the moving grid."""
+    import numpy as np
+
+    from valorlib.ops.overlap import body_mask
+    from valorlib.ops.transforms import map_points
+
+    points = fixed.grid.points()[body_mask(fixed).array > 0]
+    ends = map_points(result.displacement, points)
+    inside = result.inverse_displacement.grid.contains(ends)
+    error = np.linalg.norm(map_points(result.inverse_displacement, ends[inside]) - points[inside], axis=1)
+    return {
+        "body_mean_mm": float(error.mean()),
+        "body_p999_mm": float(np.percentile(error, 99.9)),
+        "body_max_mm": float(error.max()),
+        "body_share_above_half_mm": float((error > 0.5).mean()),
+    }
 
 
 def run_peer(case_name, peer_name, output):

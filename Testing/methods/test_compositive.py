@@ -22,7 +22,7 @@ from valorlib.methods.compositive_options import PRESETS, CompositiveOptions
 from valorlib.ops.lungs import lung_mask
 from valorlib.ops.resample import resample_image, resample_labels
 from valorlib.ops.transforms import map_points
-from valorlib.solve.compositive import pull_wide
+from valorlib.solve.compositive import pull_spots, spots_of
 from valorlib.solve.deform import Matching, level_images
 from valorlib.solve.frame import Frame
 from valorlib.solve.schedule import Level
@@ -178,7 +178,8 @@ def test_gray_values_are_compared_on_one_scale_whatever_the_mask():
     level = Level(image_mm=4.0, iterations=1, field_mm=4.0, step_mm=1.0)
     matching = Matching(ssd_weight=1.0, lncc_weight=0.0, fixed_mask=mask)
     images = level_images(image, image, frame, level, matching, "cpu")
-    warped = pull_wide(images.moving, torch.zeros(3, *images.grid.shape), images.grid, images.margin)
+    spots = spots_of(images.grid, images.moving.shape[1:], images.margin, images.fixed_weight)
+    warped = pull_spots(images.moving, torch.zeros(3, *images.grid.shape), spots)
     assert images.make_measures(images.fixed_weight)[0](warped[0]).value > -1e-6
 
 

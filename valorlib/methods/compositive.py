@@ -61,7 +61,7 @@ def register(pair: ImagePair, options: CompositiveOptions, run: Run) -> Result:
             displacement, losses = found.frame.displacement(found.u_mm, pair.fixed.grid), found.losses
         moved = time.process_time()
         run.progress(0.9, "Inverse")
-        ways = outcome_of(displacement, pair.moving.grid)
+        ways = outcome_of(displacement, pair.moving.grid, mend=not options.sliding)
     run.progress(1.0, "Done")
     record = {"method": "compositive", "options": as_dict(options), "memory_estimate_gb": round(memory_gb, 2)}
     record |= {"overlap_at_start": round(overlap, 3), "similarity": round(-losses[-1], 4), **ways.numbers()}
@@ -140,7 +140,9 @@ def _region(
     look: tuple[LabelMap | None, LabelMap | None],
     progress: Progress,
 ) -> Deformed:
-    box = pair.fixed.grid if look[0] is None else bounding_grid(look[0], 2.0 * max(options.window_mm))
+    # What lies outside the mask counts nowhere, unless both images move.
+    around_mm = 2.0 * max(options.window_mm) if options.symmetric else max(options.field_mm)
+    box = pair.fixed.grid if look[0] is None else bounding_grid(look[0], around_mm)
     frame = Frame(box, start)
     matching = Matching(
         squared=options.similarity == "lncc_squared",

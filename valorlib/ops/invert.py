@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from valorlib.convert.tensors import field_to_voxels
 from valorlib.core.grid import Grid
 from valorlib.core.images import Image
 from valorlib.core.transforms import DisplacementField
-from valorlib.ops.mapping import slab_points, slabs
-from valorlib.ops.warp import sample
 
 FIXED_POINT_STEPS = 20
+CHECKS = (0, 2, 4, 7, 11, 15, 19)
+"""Steps at which settled points are left out of the next ones."""
 NEWTON_STEPS = 30
+TOGETHER = 50_000
+"""Points worked on at once: few enough for the processor's cache."""
 
 
 def invert_field(
@@ -23,6 +26,7 @@ def invert_field(
     *,
     tolerance_mm: float = 0.01,
     start: DisplacementField | None = None,
+    where: NDArray[np.bool_] | None = None,
 ) -> tuple[DisplacementField, Image]:
     """Field v with v(y) = -u(y + v(y)), and what is left of it.
 
@@ -34,95 +38,101 @@ def invert_field(
         grid: where the inverse is wanted; the grid of `field` when None.
         tolerance_mm: points with a smaller residual are left alone.
         start: an inverse on `grid` that is nearly right already, such as one from a coarser grid.
+        where: (K, J, I), voxels to improve; the others keep `start`, and their residual is 0. None: all.
 
     Returns:
         The inverse, and the length of v(y) + u(y + v(y)), mm, on the same grid.
     """
     grid = grid or field.grid
-    u_vox = field_to_voxels(field)
-    out = np.empty((*grid.shape, 3), dtype=np.float32)
-    left = np.empty(grid.shape, dtype=np.float32)
-    axes = np.asarray(field.grid.matrix[:3, :3])
-    to_mm = torch.tensor(np.ascontiguousarray(axes[:, ::-1]), dtype=torch.float32)
-    for slab in slabs(grid):
-        y = field.grid.to_index(slab_points(grid, slab))[:, ::-1]
-        y_vox = torch.from_numpy(np.ascontiguousarray(y.T)).float()
-        if start is None:
-            v_vox = -_at(u_vox, y_vox)
-        else:
-            given = torch.from_numpy(start.array[slab].reshape(-1, 3).T.copy())
-            v_vox = torch.linalg.solve(to_mm, given)
-        residual_mm = _invert_points(u_vox, y_vox, v_vox, to_mm, tolerance_mm)
-        out[slab] = (to_mm @ v_vox).T.reshape(-1, *grid.shape[1:], 3).numpy()
-        left[slab] = residual_mm.reshape(-1, *grid.shape[1:]).numpy()
-    return DisplacementField(out, grid), Image(left, grid, "inverse residual (mm)")
+    count, sizes = int(np.prod(grid.size)), np.asarray(field.grid.size)
+    # All is done in the units of grid_sample, components (i, j, k): -1 and 1 are the outermost voxel centers.
+    unit = np.where(sizes > 1, 2.0 / np.maximum(sizes - 1, 1), 1.0)
+    to_unit = unit[:, None] * np.linalg.inv(field.grid.matrix[:3, :3])
+    from_unit = torch.from_numpy(np.linalg.inv(to_unit)).float()
+    u = torch.from_numpy(np.ascontiguousarray(np.moveaxis(field.array, -1, 0)))
+    u = torch.einsum("ab,bkji->akji", torch.from_numpy(to_unit).float(), u)[None]
+    step = np.linalg.inv(field.grid.matrix) @ grid.matrix
+    out = np.zeros((count, 3), dtype=np.float32) if start is None else start.array.reshape(-1, 3).copy()
+    left = np.zeros(count, dtype=np.float32)
+    size_mm = torch.from_numpy(np.asarray(field.grid.spacing) / unit).float()[:, None]
+    picked = np.arange(count) if where is None else np.flatnonzero(where)
+    for first in range(0, len(picked), TOGETHER):
+        pick = picked[first : first + TOGETHER]
+        index = np.stack([*np.unravel_index(pick, grid.shape)[::-1], np.ones(len(pick), dtype=np.intp)])
+        y = torch.from_numpy(unit[:, None] * (step[:3] @ index) - 1).float()
+        v = -_at(u, y) if start is None else torch.from_numpy(to_unit @ out[pick].T).float()
+        left[pick] = _invert_points(u, y, v, size_mm, tolerance_mm).numpy()
+        out[pick] = (from_unit @ v).T.numpy()
+    inverse = DisplacementField(out.reshape(*grid.shape, 3), grid)
+    return inverse, Image(left.reshape(grid.shape), grid, "inverse residual (mm)")
 
 
-def _at(u_vox: Tensor, points: Tensor) -> Tensor:
-    """(c, n) values of a (1, c, K, J, I) field at (3, n) voxel positions."""
-    return sample(u_vox, points.view(1, 3, 1, 1, -1))[0, :, 0, 0]
+def _at(u: Tensor, points: Tensor) -> Tensor:
+    """(3, n) values of a (1, 3, K, J, I) field at (3, n) places in its units."""
+    return F.grid_sample(u, points.T[None, None, None], padding_mode="border", align_corners=True)[0, :, 0, 0]
 
 
-def _length(v: Tensor) -> Tensor:
-    """(n,) lengths of (3, n); several times faster than torch's norm over the first axis."""
-    return v.square().sum(0).sqrt()
+def _length(v: Tensor, size_mm: Tensor) -> Tensor:
+    """(n,) lengths of (3, n), mm; several times faster than torch's norm over the first axis."""
+    return (v * size_mm).square_().sum(0).sqrt_()
 
 
-def _invert_points(u_vox: Tensor, y: Tensor, v: Tensor, to_mm: Tensor, tolerance_mm: float) -> Tensor:
-    """Improve displacements v (3, n), voxels, in place; residuals (n,), mm, at the points y (3, n)."""
-    error = v + _at(u_vox, y + v)
-    length = _length(to_mm @ error)
-    active = (length > tolerance_mm).nonzero().squeeze(1)
-    error, here, at = error[:, active], v[:, active], y[:, active]
-    for _ in range(FIXED_POINT_STEPS):
-        # Most points settle within a few steps; only the others go on.
-        if not len(active):
-            return length
-        here = here - error
-        error = here + _at(u_vox, at + here)
-        left = _length(to_mm @ error)
-        v[:, active], length[active] = here, left
-        open_ = left > tolerance_mm
-        active, error, here, at = active[open_], error[:, open_], here[:, open_], at[:, open_]
-    if len(active):
-        v[:, active], length[active] = _newton(u_vox, at, here, to_mm, tolerance_mm)
+def _invert_points(u: Tensor, y: Tensor, v: Tensor, size_mm: Tensor, tolerance_mm: float) -> Tensor:
+    """Improve displacements v (3, n) in place; residuals (n,), mm, at the points y (3, n)."""
+    length = v.new_empty(v.shape[1])
+    active, at, here = torch.arange(v.shape[1]), y, v.clone()
+    for step in range(FIXED_POINT_STEPS):
+        there = -_at(u, at + here)
+        if step in CHECKS:
+            # Most points settle within a few steps; only the others go on.
+            left = _length(here - there, size_mm)
+            v[:, active], length[active] = here, left
+            going = (left > tolerance_mm).nonzero().squeeze(1)
+            if not len(going):
+                return length
+            active, at, there = active[going], at[:, going], there[:, going]
+        here = there
+    v[:, active], length[active] = _newton(u, at, here, size_mm, tolerance_mm)
     return length
 
 
-def _newton(u_vox: Tensor, y: Tensor, v: Tensor, to_mm: Tensor, tolerance_mm: float) -> tuple[Tensor, Tensor]:
+def _newton(u: Tensor, y: Tensor, v: Tensor, size_mm: Tensor, tolerance_mm: float) -> tuple[Tensor, Tensor]:
     """The same for the points where the plain iteration does not settle: Newton steps that never go uphill."""
-    fresh = -_at(u_vox, y)
-    error, other = v + _at(u_vox, y + v), fresh + _at(u_vox, y + fresh)
-    length, start = _length(to_mm @ error), _length(to_mm @ other)
+    fresh = -_at(u, y)
+    error, other = v + _at(u, y + v), fresh + _at(u, y + fresh)
+    length, start = _length(error, size_mm), _length(other, size_mm)
     # The plain iteration may have run away: begin where less is left.
     v, error = torch.where(start < length, fresh, v), torch.where(start < length, other, error)
     length = torch.minimum(start, length)
-    scale = torch.ones_like(length)
-    eye = torch.eye(3)[None]
+    scale, eye = torch.ones_like(length), torch.eye(3)[None]
+    active = torch.arange(len(length))
     for _ in range(NEWTON_STEPS):
-        slope = _slope(u_vox, y + v) + eye
+        active = active[length[active] > tolerance_mm]
+        if not len(active):
+            break
+        at, here, off = y[:, active], v[:, active], error[:, active]
+        slope = _slope(u, at + here) + eye
         # A little of the identity keeps the step finite where the field folds.
         weak = torch.linalg.det(slope).abs() < 0.05
         slope[weak] = slope[weak] + 0.2 * eye
-        step = torch.linalg.solve(slope, error.T[:, :, None])[:, :, 0].T
-        trial = v - scale * step
-        trial_error = trial + _at(u_vox, y + trial)
-        trial_length = _length(to_mm @ trial_error)
-        better = trial_length < length
-        v, error = torch.where(better, trial, v), torch.where(better, trial_error, error)
-        length = torch.where(better, trial_length, length)
-        scale = torch.where(better, (scale * 2).clamp(max=1.0), scale * 0.5)
-        if float(length.max()) <= tolerance_mm:
-            break
+        step = torch.linalg.solve(slope, off.T[:, :, None])[:, :, 0].T
+        trial = here - scale[active] * step
+        trial_error = trial + _at(u, at + trial)
+        trial_length = _length(trial_error, size_mm)
+        better = trial_length < length[active]
+        good = active[better]
+        v[:, good], error[:, good], length[good] = trial[:, better], trial_error[:, better], trial_length[better]
+        scale[active] = torch.where(better, (scale[active] * 2).clamp(max=1.0), scale[active] * 0.5)
     return v, length
 
 
-def _slope(u_vox: Tensor, at: Tensor) -> Tensor:
-    """(n, 3, 3) derivative of the linearly interpolated field at (3, n) positions: row = component."""
+def _slope(u: Tensor, at: Tensor) -> Tensor:
+    """(n, 3, 3) derivative of the linearly interpolated field at (3, n) places: row = component."""
     columns = []
-    for axis in range(3):
+    for axis, n in enumerate(u.shape[:1:-1]):
+        step = 0.5 / max(n - 1, 1)  # a quarter of a voxel
         ahead, behind = at.clone(), at.clone()
-        ahead[axis] += 0.25
-        behind[axis] -= 0.25
-        columns.append((_at(u_vox, ahead) - _at(u_vox, behind)) / 0.5)
+        ahead[axis] += step
+        behind[axis] -= step
+        columns.append((_at(u, ahead) - _at(u, behind)) / (2 * step))
     return torch.stack(columns, dim=-1).permute(1, 0, 2)

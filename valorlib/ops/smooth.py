@@ -10,6 +10,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+MANY = 200_000
+"""Values from which on a matrix is taken some rows at a time, without the columns that are zero there."""
+ROWS = 16
+
+
+def _bands(m: Tensor) -> list[tuple[slice, int, int]]:
+    """Some rows at a time, with the first column and one past the last that are not zero there."""
+    found = []
+    for first in range(0, m.shape[0], ROWS):
+        rows = slice(first, first + ROWS)
+        used = (m[rows] != 0).any(0).nonzero()
+        found.append((rows, int(used[0]), int(used[-1]) + 1) if len(used) else (rows, 0, 1))
+    return found
+
+
+def _along(x: Tensor, m: Tensor, axis: int) -> Tensor:
+    """(C, K, J, I) with one axis multiplied by a matrix."""
+    if axis == 0:
+        c, k, j, i = x.shape
+        return torch.matmul(m, x.reshape(c, k, j * i)).reshape(c, m.shape[0], j, i)
+    return torch.matmul(m, x) if axis == 1 else torch.matmul(x, m.T)
+
 
 def along_axes(x: Tensor, matrices: Sequence[Tensor | None]) -> Tensor:
     """Multiply each axis by a matrix.
@@ -27,13 +49,11 @@ def along_axes(x: Tensor, matrices: Sequence[Tensor | None]) -> Tensor:
         m = matrices[axis]
         if m is None:
             continue
-        c, k, j, i = x.shape
-        if axis == 0:
-            x = torch.matmul(m, x.reshape(c, k, j * i)).reshape(c, m.shape[0], j, i)
-        elif axis == 1:
-            x = torch.matmul(m, x)
+        if x.numel() < MANY or x.device.type != "cpu":
+            x = _along(x, m, axis)
         else:
-            x = torch.matmul(x.reshape(c, k * j, i), m.T).reshape(c, k, j, m.shape[0])
+            pieces = [_along(x.narrow(axis + 1, a, b - a), m[rows, a:b], axis) for rows, a, b in _bands(m)]
+            x = torch.cat(pieces, dim=axis + 1)
     return x
 
 

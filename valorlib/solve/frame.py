@@ -20,6 +20,9 @@ from valorlib.core.transforms import AffineTransform, DisplacementField
 from valorlib.ops.smooth import along_axes, gaussian, resize_matrices
 from valorlib.ops.warp import sample
 
+AXES = ((-1, 1, 1), (1, -1, 1), (1, 1, -1))
+"""Shapes that lay numbers along k, j and i."""
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:
@@ -71,7 +74,7 @@ class Frame:
         matrices = []
         for a, old in zip((2, 1, 0), u_mm.shape[1:], strict=True):
             # Outer borders meet: voxel centers of the box scale to voxel centers of u.
-            at = np.clip((index[a] + 0.5) * old / self.box.size[a] - 0.5, 0, old - 1)
+            at = (index[a] + 0.5) * old / self.box.size[a] - 0.5
             matrices.append(torch.tensor(_linear(at, old), device=u_mm.device).to(u_mm.dtype))
         axes = np.asarray(self.box.direction)[:, ::-1]
         linear = self.start.matrix[:3, :3]
@@ -88,6 +91,7 @@ class Frame:
 
 
 def _linear(at: NDArray[np.float64], old: int) -> NDArray[np.float32]:
+    at = np.clip(at, 0, old - 1)
     low = np.minimum(np.floor(at).astype(int), max(old - 2, 0))
     rows = np.zeros((len(at), old), dtype=np.float32)
     rows[np.arange(len(at)), low] = 1 - (at - low)
@@ -138,29 +142,37 @@ def _halved(values: Tensor, grid: Grid, wanted: NDArray[np.float64]) -> tuple[Te
 
 
 def _straight(grid: Grid, onto: Grid, matrix: NDArray[np.float64]) -> list[NDArray[np.float64]] | None:
-    """Voxel indices of `grid` along (k, j, i) for the rows of `onto`, when both have the same axes; else None."""
+    """Voxel indices of `grid` along (k, j, i) for the rows of `onto`; None when the two have other axes."""
     step = np.linalg.inv(grid.matrix) @ matrix @ onto.matrix
     diagonal = np.diag(np.diag(step[:3, :3]))
     if not np.allclose(step[:3, :3], diagonal, atol=1e-9):
         return None
-    return [np.clip(step[a, 3] + step[a, a] * np.arange(onto.size[a]), 0, grid.size[a] - 1) for a in (2, 1, 0)]
+    return [step[a, 3] + step[a, a] * np.arange(onto.size[a]) for a in (2, 1, 0)]
 
 
 def pull_mask(
     mask: LabelMap | None, grid: Grid, onto: Grid, matrix: NDArray[np.float64], device: str = "cpu"
 ) -> Tensor:
     """(K, J, I), 1 where a voxel of `onto` moved by `matrix` lies inside `grid` and its mask, 0 elsewhere."""
-    like = torch.zeros(1, device=device)
-    at = places(grid, onto, matrix, like)
+    # Two single slices are compared wherever their headers put them.
+    open_axes = [n == 1 and m == 1 for n, m in zip(grid.shape, onto.shape, strict=True)]
+    straight = _straight(grid, onto, matrix)
+    at: list[Tensor] | Tensor
+    if straight is not None:
+        at = [torch.from_numpy(one).to(device).view(shape) for one, shape in zip(straight, AXES, strict=True)]
+    else:
+        at = places(grid, onto, matrix, torch.zeros(1, device=device))[0]
     inside = torch.ones(tuple(onto.shape), dtype=torch.bool, device=device)
-    for axis, n in enumerate(grid.shape):
-        # Two single slices are compared wherever their headers put them.
-        if n > 1 or onto.shape[axis] > 1:
-            inside &= (at[0, axis] >= -0.5) & (at[0, axis] <= n - 0.5)
-    if mask is not None:
-        values = torch.tensor((mask.array > 0).astype(np.float32), device=device)[None, None]
-        inside &= sample(values, at)[0, 0] > 0.5
-    return inside.float()
+    for one, n, free in zip(at, grid.shape, open_axes, strict=True):
+        if not free:
+            inside &= (one >= -0.5) & (one <= n - 0.5)
+    if mask is None:
+        return inside.float()
+    values = torch.tensor((mask.array > 0).astype(np.float32), device=device)[None]
+    if straight is None:
+        return (inside & (sample(values[None], torch.as_tensor(at)[None])[0, 0] > 0.5)).float()
+    rows = [torch.from_numpy(_linear(one, n)).to(device) for one, n in zip(straight, grid.shape, strict=True)]
+    return (inside & (along_axes(values, rows)[0] > 0.5)).float()
 
 
 def sized(u_mm: Tensor, shape: Sequence[int]) -> Tensor:

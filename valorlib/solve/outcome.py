@@ -9,19 +9,27 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
 from torch import Tensor
 
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.transforms import DisplacementField
 from valorlib.ops.jacobian import jacobian_determinant
-from valorlib.ops.transforms import invert_field, map_points, to_displacement
+from valorlib.ops.mapping import GridMapper, slabs
+from valorlib.ops.smooth import along_axes, gaussian, resize_matrices
+from valorlib.ops.transforms import invert_field, map_points
+from valorlib.ops.warp import sample
 from valorlib.solve.frame import Frame
 from valorlib.solve.schedule import Level
 
 INVERSE_MM = 2.0
 LIBRARIES_GB = 0.35
-GOOD_MEAN_MM, GOOD_MAX_MM = 0.05, 0.4
+FINE_MM, TOLERANCE_MM = 0.1, 0.02
+"""Residual from which on the inverse is worked out again at full detail, and what is left there."""
+MEND_MM, MEND_REACH_MM, MEND_SHARE, MENDINGS = 0.45, 2.0, 0.01, 3
+"""Residual from which on the motion is smoothed, how far around, up to which share of all points, how often."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,39 +87,93 @@ def outcome(u_mm: Tensor, frame: Frame, fixed: Grid, moving: Grid) -> Outcome:
     return outcome_of(frame.displacement(u_mm, fixed), moving)
 
 
-def outcome_of(displacement: DisplacementField, moving: Grid) -> Outcome:
-    """The same from a displacement that is there already."""
-    inverse, mean_mm, max_mm = inverse_on(displacement, moving)
+def outcome_of(displacement: DisplacementField, moving: Grid, *, mend: bool = True) -> Outcome:
+    """The same from a displacement that is there already.
+
+    mend: smooth the displacement on the spot where it is so steep that no field on the moving grid undoes it.
+    """
+    inverse, length, there = inverse_on(displacement, moving)
+    for _ in range(MENDINGS if mend else 0):
+        bad = length > MEND_MM
+        if not 0 < bad.sum() < MEND_SHARE * bad.size:
+            break
+        ends = there[:, bad]
+        displacement = _mended(displacement, ends, inverse)
+        inverse, length, there = _improved(displacement, inverse, _around(ends, moving, MEND_REACH_MM + 4))
+    mean_mm, max_mm = (float(length.mean()), float(length.max())) if len(length) else (0.0, 0.0)
     determinant = jacobian_determinant(displacement).array
     log = np.log(np.maximum(determinant, 1e-3))
     folds = int((determinant <= 0).sum())
     return Outcome(displacement, inverse, mean_mm, max_mm, folds, float(log.std()), float(determinant.min()))
 
 
-def inverse_on(displacement: DisplacementField, moving: Grid) -> tuple[DisplacementField, float, float]:
-    """Inverse on the moving grid, and mean and largest length of x + u + v(x + u), mm.
+def inverse_on(
+    displacement: DisplacementField, moving: Grid
+) -> tuple[DisplacementField, NDArray[np.float32], NDArray[np.float32]]:
+    """Inverse on the moving grid, and what `residual_mm` says of it.
 
-    The field is iterated to tolerance on grids of about 2 mm; where that is too coarse for it, on its own grid
+    It is iterated to tolerance on a grid of about 2 mm; around the places where that is too coarse, on the moving grid
     from there.
     """
-    coarse, _ = invert_field(to_displacement(displacement, _coarse(displacement.grid)), _coarse(moving))
-    inverse = to_displacement(coarse, moving)
-    mean_mm, max_mm = residual_mm(displacement, inverse)
-    if mean_mm > GOOD_MEAN_MM or max_mm > GOOD_MAX_MM:
-        inverse, _ = invert_field(displacement, moving, start=inverse)
-        mean_mm, max_mm = residual_mm(displacement, inverse)
-    return inverse, mean_mm, max_mm
+    coarse, _ = invert_field(displacement, _coarse(moving), tolerance_mm=TOLERANCE_MM)
+    values = torch.from_numpy(np.ascontiguousarray(np.moveaxis(coarse.array, -1, 0)))
+    values = along_axes(values, resize_matrices(values, values.shape[1:], moving.shape))
+    inverse = DisplacementField(np.ascontiguousarray(values.movedim(0, -1).numpy()), moving)
+    length, there = residual_mm(displacement, inverse)
+    bad = length > FINE_MM
+    if not bad.any():
+        return inverse, length, there
+    return _improved(displacement, inverse, _around(there[:, bad], moving, 0.5 * INVERSE_MM))
 
 
-def residual_mm(displacement: DisplacementField, inverse: DisplacementField) -> tuple[float, float]:
-    """Mean and largest length of x + u + v(x + u), at points some 4 mm apart whose images lie in the inverse's grid."""
-    points = _coarse(displacement.grid).points()[::2, ::2, ::2].reshape(-1, 3)
-    there = map_points(displacement, points)
-    inside = inverse.grid.contains(there)
-    if not inside.any():
-        return 0.0, 0.0
-    length = np.linalg.norm(map_points(inverse, there[inside]) - points[inside], axis=1)
-    return float(length.mean()), float(length.max())
+def _improved(
+    displacement: DisplacementField, inverse: DisplacementField, where: NDArray[np.bool_]
+) -> tuple[DisplacementField, NDArray[np.float32], NDArray[np.float32]]:
+    inverse, _ = invert_field(displacement, inverse.grid, start=inverse, where=where, tolerance_mm=TOLERANCE_MM)
+    return inverse, *residual_mm(displacement, inverse)
+
+
+def _mended(
+    displacement: DisplacementField, ends: NDArray[np.float32], inverse: DisplacementField
+) -> DisplacementField:
+    """The displacement smoothed by a voxel around the points whose ends are given (voxels of the inverse, (3, n))."""
+    grid = displacement.grid
+    points = map_points(inverse, inverse.grid.to_world(ends[::-1].T))
+    where = torch.from_numpy(_around(grid.to_index(points).T[::-1], grid, MEND_REACH_MM)).float()[None]
+    reach = [1.0 if n > 1 else 0.0 for n in grid.shape]
+    u = torch.from_numpy(np.ascontiguousarray(np.moveaxis(displacement.array, -1, 0)))
+    u = u + gaussian(where, reach) * (gaussian(u, reach) - u)
+    return DisplacementField(np.ascontiguousarray(u.movedim(0, -1).numpy()), grid)
+
+
+def _around(there: NDArray[np.floating], grid: Grid, reach_mm: float) -> NDArray[np.bool_]:
+    """(K, J, I), true within about `reach_mm` of voxel indices (k, j, i), (3, n)."""
+    found = np.zeros(grid.shape, dtype=bool)
+    found[tuple(np.clip(np.round(one), 0, n - 1).astype(int) for one, n in zip(there, grid.shape, strict=True))] = True
+    for axis, (n, spacing) in enumerate(zip(grid.shape, grid.spacing[::-1], strict=True)):
+        if n > 1:
+            found = maximum_filter1d(found, 2 * max(1, round(reach_mm / spacing)) + 1, axis=axis)
+    return found
+
+
+def residual_mm(
+    displacement: DisplacementField, inverse: DisplacementField
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Lengths (n,) of x + u + v(x + u) at points some 2 mm apart, and where they end in the inverse's grid.
+
+    The places are voxel indices (k, j, i), (3, n). Points that leave the inverse's grid are left out.
+    """
+    grid = _coarse(displacement.grid)
+    forth, back = GridMapper(displacement, grid), torch.from_numpy(inverse.array).movedim(-1, 0)[None]
+    sizes = torch.tensor(inverse.grid.shape).view(3, 1, 1, 1)
+    lengths, places = [], []
+    for slab in slabs(grid):
+        at = forth.index_in(inverse.grid, slab)
+        inside = ((at[0] >= -0.5) & (at[0] <= sizes - 0.5)).all(0)
+        total = torch.from_numpy(forth.displacement(slab)).movedim(-1, 0) + sample(back, at)[0]
+        lengths.append(total[:, inside].square().sum(0).sqrt())
+        places.append(at[0][:, inside])
+    return torch.cat(lengths).numpy(), torch.cat(places, dim=1).numpy()
 
 
 def _coarse(grid: Grid) -> Grid:

@@ -29,7 +29,7 @@ from valorlib.ops.smooth import (
     transposed,
 )
 from valorlib.ops.warp import identity, sample
-from valorlib.solve.compositive import FINAL_ROUNDS, Adam, clamp_length, pull_wide
+from valorlib.solve.compositive import FINAL_ROUNDS, Adam, Spots, clamp_length, pull_spots, spots_of
 from valorlib.solve.deform import Deformed, Matching, gray_measure, gray_scale, windows_of
 from valorlib.solve.frame import Frame, pull, pull_mask, sized, to_voxels
 from valorlib.solve.schedule import Level, Plateau
@@ -86,9 +86,10 @@ class Symmetric:
         spacing = field_grid.spacing[::-1]
         adam, plateau = Adam(soften=self.soften), Plateau()
         start, values = (a, b), []
+        spots = spots_of(sides.grid, sides.moving.shape, sides.margin)
         for step in range(level.iterations):
             progress(step / level.iterations, f"{level.image_mm:g} mm, step {step + 1}")
-            value, force = self._push(a, b, sides, up, down)
+            value, force = self._push(a, b, sides, spots, up, down)
             values.append(value)
             if plateau.reached(-value):
                 break
@@ -104,11 +105,17 @@ class Symmetric:
         )
 
     def _push(
-        self, a: Tensor, b: Tensor, sides: Sides, up: Sequence[Tensor | None], down: Sequence[Tensor | None]
+        self,
+        a: Tensor,
+        b: Tensor,
+        sides: Sides,
+        spots: Spots,
+        up: Sequence[Tensor | None],
+        down: Sequence[Tensor | None],
     ) -> tuple[float, Tensor]:
         far = along_axes(a, up), along_axes(b, up)
-        still = pull_wide(torch.stack([sides.fixed, sides.fixed_weight]), far[0], sides.grid, sides.margin)
-        warped = pull_wide(torch.stack([sides.moving, sides.moving_weight]), far[1], sides.grid, sides.margin)
+        still = pull_spots(torch.stack([sides.fixed, sides.fixed_weight]), far[0], spots)
+        warped = pull_spots(torch.stack([sides.moving, sides.moving_weight]), far[1], spots)
         weight = ((still[1] > 0.99) & (warped[1] > 0.99)).to(a.dtype)
         one = sides.make_measure(still[0], weight)(warped[0])
         other = sides.make_measure(warped[0], weight)(still[0])
