@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -87,6 +89,12 @@ class Page:
         self.item(name).click()
         self.page.get_by_role("option", name=title, exact=True).click()
 
+    def choose_layout(self, title):
+        """Choose another arrangement of the views."""
+        self.page.get_by_label("Arrangement of the views").locator("visible=true").first.click()
+        self.page.get_by_role("option", name=title, exact=True).click()
+        self.wait_for_views()
+
     def set_options(self, **values):
         """Open the options of the method and type values, by their labels."""
         self.page.locator("summary:visible", has_text="Options").first.click()
@@ -157,6 +165,22 @@ class Page:
 
             with Image.open(path) as full:
                 full.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+    def view(self, number):
+        """The picture of a view, (rows, columns, 3)."""
+        from PIL import Image
+
+        self.page.wait_for_timeout(700)
+        shot = self.page.locator(".layout-grid-item").nth(number).screenshot()
+        return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"), dtype=float)
+
+    def changed(self, number, before, least=0.002):
+        """Wait until a share of the pixels of a view differs from an earlier picture."""
+        for _try in range(8):
+            share = float((np.abs(self.view(number) - before).max(axis=2) > 30).mean())
+            if share >= least:
+                return
+        raise AssertionError(f"view {number} still looks as before: {share:.5f} of its pixels differ")
 
     def check_manners(self):
         """Nothing was asked of another machine, and nothing was complained about but the known probe."""

@@ -61,6 +61,17 @@ def test_two_scans_become_one_by_a_click_in_the_tumor(start, visit, tmp_path):
     page.page.wait_for_function("old => document.querySelector('[aria-label=Clicks] tr').innerText !== old", arg=before)
     page.page.get_by_label("Undo the last click").click()
 
+    # A second tumor is added, clicked and removed again.
+    page.page.get_by_label("Add another tumor").click()
+    page.item("place").click()
+    page.click_in_view(0, -50, 30)
+    page.page.get_by_role("table", name="Clicks").get_by_text("Tumor 2").wait_for()
+    page.item("place").click()
+    page.page.get_by_label("Remove Tumor 2").click()
+    page.page.wait_for_function("() => document.querySelectorAll('[aria-label=Clicks] tr').length === 1")
+    page.page.get_by_text("Options", exact=True).locator("visible=true").first.wait_for()
+    page.set_options(Crop=250)
+
     page.item("apply").click()
     page.item("cancel").wait_for()
     assert "No folds" in page.done()
@@ -68,11 +79,17 @@ def test_two_scans_become_one_by_a_click_in_the_tumor(start, visit, tmp_path):
     assert "Tumor 1: agreement (Dice)" in measures
     assert "Error to the known truth" in measures
     page.picture("workbench-registration")
-    for name in ("Flicker", "Checker", "Difference", "Blend", "Grid", "Arrows", "Contours", "Off"):
+    plain, solid = page.view(0), page.view(1)
+    for name in ("Flicker", "Checker", "Difference", "Blend"):
         page.press(name)
-        page.page.wait_for_timeout(600)
+        if name != "Blend":
+            page.changed(0, plain)
         page.no_error()
-    page.press("Grid")
+    for name in ("Arrows", "Contours", "Grid"):
+        page.press(name)
+        page.changed(0, plain)
+        page.changed(1, solid)
+        page.no_error()
     page.picture("workbench-deformation")
     page.press("Off")
     page.choose("map", "Volume change")
@@ -80,8 +97,13 @@ def test_two_scans_become_one_by_a_click_in_the_tumor(start, visit, tmp_path):
     page.choose("map", "Error to truth")
     page.page.get_by_label("True tumors").click()
     page.picture("workbench-truth")
+    shown = page.view(0)
+    page.page.get_by_role("slider", name="Above, mm").locator("visible=true").press("End")
+    page.changed(0, shown)
     page.choose("map", "None")
+    shown = page.view(0)
     page.page.get_by_label("Show where: Error to the known truth").click()
+    page.changed(0, shown)
 
     with zipfile.ZipFile(page.fetch("export", "valor-registration.zip", tmp_path)) as made:
         names = {name.split("/")[1] for name in made.namelist()}
@@ -110,6 +132,9 @@ def test_two_scans_become_one_by_a_click_in_the_tumor(start, visit, tmp_path):
     again = visit(start(str(scene)))
     assert "saved result" in again.done()
     again.page.get_by_role("table", name="Clicks").get_by_text("Tumor 1").wait_for()
+    again.page.locator("summary:visible", has_text="Options").first.click()
+    crop = again.page.locator(".valor-field:visible").get_by_label("Crop")
+    assert float(crop.input_value()) == 250
     again.check_manners()
 
 
@@ -162,7 +187,7 @@ def test_organs_of_one_patient_are_carried_onto_another(shared, visit, tmp_path)
     page.check_manners()
 
 
-def test_a_registration_is_judged_with_its_dose(shared, visit, tmp_path):
+def test_a_registration_is_judged_with_its_dose(shared, start, visit, tmp_path):
     page = visit(shared)
     page.module("Uncertainty")
     page.item("rt-demo").click()
@@ -178,7 +203,9 @@ def test_a_registration_is_judged_with_its_dose(shared, visit, tmp_path):
     page.picture("workbench-uncertainty")
     page.page.get_by_text("Landmarks, worst first").click()
     assert page.page.get_by_role("table", name="Landmarks").get_by_role("row").count() >= 10
+    shown = page.view(0)
     page.page.get_by_label("Show where: L").first.click()
+    page.changed(0, shown)
     with zipfile.ZipFile(page.fetch("export", "valor-uncertainty.zip", tmp_path)) as made:
         names = {name.split("/", 1)[1] for name in made.namelist()}
     assert {"sigma.nrrd", "dvh.csv", "dvh_metrics.csv", "checks.csv", "goals.csv", "landmarks.csv"} <= names
@@ -186,13 +213,33 @@ def test_a_registration_is_judged_with_its_dose(shared, visit, tmp_path):
         names = {name.split("/", 1)[1] for name in made.namelist()}
     assert {"dose_nominal.dcm", "dose_mean.dcm", "dose_p05.dcm", "dose_p95.dcm", "registration.dcm"} <= names
     assert "Registration uncertainty" in page.fetch("report", "report.html", tmp_path).read_text()
-    page.press("Volume change")
-    page.press("Mean dose")
-    page.page.wait_for_timeout(500)
+    shown = page.view(0)
+    page.page.get_by_role("slider", name="From, mm").locator("visible=true").press("End")
+    page.changed(0, shown)
+    for name in ("Volume change", "5 %", "Mean dose"):
+        shown = page.view(0)
+        page.press(name)
+        page.changed(0, shown)
     page.no_error()
     page.page.get_by_label("Light or dark").click()
     page.picture("workbench-uncertainty-light")
+    page.page.get_by_label("Light or dark").click()
+    page.page.get_by_label("Save the scene (.mrb)").click()
+    page.page.locator("[data-test=download]", has_text="mrb").wait_for()
+    scene = page.download(tmp_path / "judged.mrb")
     page.check_manners()
+
+    again = visit(start(str(scene)))
+    again.module("Uncertainty")
+    assert "saved result" in again.done()
+    for name in ("Checks of the registration", "Goals of the plan, with their probability"):
+        rows = again.page.get_by_role("table", name=name).get_by_role("row")
+        assert rows.count() >= 3
+    assert "rectum: V50Gy <= 50 %" in again.page.get_by_label("Goals, one a line").first.input_value()
+    again.choose_layout("Chart")
+    again.page.locator(".valor-mark").nth(40).hover()
+    again.page.locator(".valor-chart-tip", has_text="target").wait_for()
+    again.check_manners()
 
 
 def test_a_run_survives_a_reload_and_ends_soon_when_cancelled(start, visit):
