@@ -20,7 +20,8 @@ from valorlib.ops.contrast import intensity_range
 from valorlib.ops.itk_demons import demons
 from valorlib.ops.itk_threads import one_itk_thread
 from valorlib.ops.plausibility import alarmed
-from valorlib.ops.transforms import inverse_of, invert_field, to_displacement
+from valorlib.ops.transforms import inverse_of, to_displacement
+from valorlib.solve.outcome import outcome_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +76,10 @@ def _register(pair: ImagePair, options: ClassicalOptions, run: Run) -> Result:
     displacement = to_displacement(transform, pair.fixed.grid)
     if options.transform in ("rigid", "affine"):
         inverse_displacement = to_displacement(inverse_of(linear), pair.moving.grid)
-        residual_mm = 0.0
+        numbers, warnings = {"inverse_residual_mean_mm": 0.0, "folds": 0}, list[str]()
     else:
-        inverse_displacement, residual = invert_field(displacement, pair.moving.grid)
-        residual_mm = float(residual.array.mean())
+        done = outcome_of(displacement, pair.moving.grid, mend=False)
+        inverse_displacement, numbers, warnings = done.inverse, done.numbers(), done.warnings()
     run.progress(1.0, "Done")
     return Result(
         transform,
@@ -87,12 +88,13 @@ def _register(pair: ImagePair, options: ClassicalOptions, run: Run) -> Result:
         inverse_displacement=inverse_displacement,
         start=linear,
         losses=tuple(losses),
+        warnings=tuple(warnings),
         record={
             "method": "classical",
             "options": as_dict(options),
             "cpu_seconds": time.process_time() - begin,
-            "inverse_residual_mean_mm": residual_mm,
-        },
+        }
+        | numbers,
     )
 
 
