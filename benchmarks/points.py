@@ -1,17 +1,17 @@
-"""MO-BCPD in numbers: python benchmarks/points.py {synthetic,faults,openkbp,copd,speed} [--count N]; one JSON each.
+"""MO-BCPD in numbers: python benchmarks/points.py PART [--count N]; one JSON each, written as its rows finish.
 
-The real sets are read from the folder that VALOR_DATA names; a part without its data stops with a message.
+Parts: synthetic, faults, openkbp, copd, lung_surfaces, synthseg, sliding, speed. The real sets are read from the folder
+that VALOR_DATA names; a part without its data stops with a message.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
-import os
 import platform
 import resource
 import subprocess
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,20 +20,16 @@ import numpy as np
 import torch
 from points_cases import known_motion
 from points_faults import outliers, tiny_organ, without_organ, wrong_labels
+from points_real import copd, lung_surfaces, openkbp, synthseg
+from points_sliding import sliding
 from scipy.stats import chi2
 
-from valorlib.convert.files import read_labels
-from valorlib.convert.surfaces import Surface, cloud_of, organs_of_labels
-from valorlib.core.points import PointCloud, PointPair
 from valorlib.core.run import Run
 from valorlib.methods.mo_bcpd import register
-from valorlib.methods.mo_bcpd_options import BCPD, GMC, OMC, PAPER, PRESETS
-from valorlib.metrics.organs import enclosed_ml, point_distances, total_overlap
-from valorlib.metrics.overlap import overlap
-from valorlib.ops.organ_field import carried_masks
+from valorlib.methods.mo_bcpd_options import BCPD, GMC, OMC, PAPER
+from valorlib.metrics.organs import point_distances
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("VALOR_DATA", ROOT / "shared" / "data"))
 RESULTS = ROOT / "benchmarks" / "results"
 
 
@@ -68,7 +64,8 @@ def synthetic(count):
         "omc_paper_start": PAPER,
         "bcpd_paper_start": replace(PAPER, use_labels=False),
     }
-    return {name: summary([run_one(known_motion(s), o) for s in range(count)]) for name, o in sets.items()}
+    for name, options in sets.items():
+        yield name, summary([run_one(known_motion(s), options) for s in range(count)])
 
 
 def faults(count):
@@ -84,109 +81,45 @@ def faults(count):
         ),
         "wrong_labels_10_bcpd": (wrong_labels, BCPD),
     }
-    out = {}
     for name, (change, options) in made.items():
         runs = [run_one(change(known_motion(s, count=400), s), options) for s in range(count)]
-        out[name] = summary(runs) | {"warnings": list(runs[0]["result"].warnings)}
-    return out
-
-
-def carried_numbers(fixed, moving, labels, result):
-    """Surface distance, Dice, volume and overlap of organs carried onto a fixed set, a mean over organs."""
-    masks = carried_masks(result.model, result.inverse.matrix, moving.labels, fixed.labels.grid, labels)
-    rows = []
-    for label in labels:
-        surface, target = moving.surfaces[label], fixed.surfaces[label]
-        moved = result.model.move(
-            surface.points, result.model.organs(np.full(len(surface.points), label), len(surface.points))
-        )
-        first, second = (
-            np.concatenate([p, p[f].mean(1)]) for p, f in ((moved, surface.faces), (target.points, target.faces))
-        )
-        d = point_distances(first, second)
-        dice = overlap(masks[label], fixed.labels.array == label).dice
-        growth = enclosed_ml(Surface(moved, surface.faces)) / enclosed_ml(target)
-        rows.append((d["mean_mm"], d["hd95_mm"], dice, abs(np.log(growth))))
-    return [float(v) for v in np.mean(rows, axis=0)] + [total_overlap(masks, fixed.labels.grid)["pct"]]
-
-
-def openkbp(count, points=800):
-    folder = DATA / "rt" / "openkbp"
-    if not folder.is_dir():
-        raise SystemExit(f"no data in {folder}; set VALOR_DATA")
-    patients = sorted(p.name for p in folder.glob("pt_*"))
-    sets = {p: organs_of_labels(read_labels(folder / p / "oars_label.nrrd")) for p in patients}
-    clouds = {p: cloud_of(sets[p], points, n) for n, p in enumerate(patients)}
-    presets = {"similarity": replace(OMC, size_mm=0.01, long_size_mm=0.0), "bcpd": BCPD, "gmc": GMC, "omc": OMC}
-    pairs = list(itertools.permutations(patients, 2))[:: max(1, 30 // count)]
-    out = {}
-    for name, options in presets.items():
-        rows, cpu = [], []
-        for a, b in pairs:
-            labels = sorted(set(sets[a].names) & set(sets[b].names))
-            own = [
-                PointCloud(c.points[m], c.labels[m])
-                for c in (clouds[a], clouds[b])
-                for m in [np.isin(c.labels, labels)]
-            ]
-            start = time.process_time()
-            result = register(PointPair(*own), options, Run())
-            cpu.append(time.process_time() - start)
-            rows.append(carried_numbers(sets[a], sets[b], labels, result))
-        names = ("surface_mean_mm", "hd95_mm", "dice", "log_volume_ratio", "overlap_pct")
-        out[name] = {"pairs": len(rows), "cpu_s": float(np.mean(cpu))} | dict(
-            zip(names, np.mean(rows, axis=0).tolist(), strict=True)
-        )
-    return out
-
-
-def copd(count):
-    """Keypoints of both phases with the pairing thrown away, 70 % drawn on each side, 10 % outliers added."""
-    folder = DATA / "lung" / "dirlab_copd"
-    if not folder.is_dir():
-        raise SystemExit(f"no data in {folder}; set VALOR_DATA")
-    spacing = {"insp": (1.75, 1.0, 1.25), "exp": (1.75, 1.25, 1.75)}
-    out = {}
-    for case in ("01", "02", "04", "06")[:count]:
-        rng = np.random.default_rng(int(case))
-        tables = [
-            np.loadtxt(folder / f"copd{case}_{kind}_voxel.csv", delimiter=",", skiprows=1)
-            for kind in ("keypoints", "landmarks")
-        ]
-        mm = [np.concatenate([t[:, :3] * spacing["insp"], t[:, 3:6] * spacing["exp"]], 1) for t in tables]
-        keys, marks = mm
-        sides = []
-        for columns in (slice(0, 3), slice(3, 6)):
-            points = keys[rng.permutation(len(keys))[: int(0.7 * len(keys))], columns]
-            noise = rng.uniform(points.min(0), points.max(0), (len(points) // 10, 3))
-            sides.append(PointCloud(np.concatenate([points, noise])))
-        start = time.process_time()
-        result = register(PointPair(*sides), PRESETS["keypoints"], Run())
-        moved = result.model.move(marks[:, 3:6], np.zeros(len(marks), dtype=np.int64))
-        error = np.linalg.norm(moved - marks[:, :3], axis=1)
-        out[case] = {
-            "mean_mm": float(error.mean()),
-            "p95_mm": float(np.percentile(error, 95)),
-            "cpu_s": time.process_time() - start,
-        }
-    out["mean_mm"] = float(np.mean([v["mean_mm"] for v in out.values()]))
-    return out
+        yield name, summary(runs) | {"warnings": list(runs[0]["result"].warnings)}
 
 
 def speed(count):
     torch.set_num_threads(1)
-    out = {}
     for each in (400, 2000, 10_000, 40_000)[:count]:
         case = known_motion(0, count=each, degrees=15.0)
         done = run_one(case, OMC)
         gap = point_distances(done["result"].moved.points, case.pair.fixed.points)
-        out[str(5 * each)] = {
+        numbers = {
             "cpu_s": done["cpu_s"],
             "surface_mean_mm": gap["mean_mm"],
             "error_mm": float(done["error"].mean()),
             "peak_rss_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
         }
-    return out
+        yield str(5 * each), numbers
+        if each == 400:
+            peer = pycpd(case)
+            yield "pycpd_2000", peer | {"times_slower": peer.get("cpu_s", np.nan) / done["cpu_s"]}
+
+
+def pycpd(case):
+    """pycpd's deformable registration of the same clouds, laid over one another first, in its own environment."""
+    python = ROOT / "build" / "peers" / "pycpd" / "bin" / "python"
+    if not python.exists():
+        return {"left_out": "no environment; run benchmarks/peers/setup.sh"}
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        np.savez(home / "in.npz", fixed=case.pair.fixed.points, moving=case.pair.moving.points)
+        subprocess.run(
+            [python, ROOT / "benchmarks" / "peers" / "pycpd_peer.py", home / "in.npz", home / "out.npz"], check=True
+        )
+        with np.load(home / "out.npz") as out:
+            moved, seconds = out["moved"], float(out["cpu_s"])
+    gap = point_distances(moved, case.pair.fixed.points)
+    error = np.linalg.norm(moved - case.truth, axis=1)
+    return {"cpu_s": seconds, "surface_mean_mm": gap["mean_mm"], "error_mm": float(error.mean())}
 
 
 def main():
@@ -195,6 +128,9 @@ def main():
         "faults": (faults, 5),
         "openkbp": (openkbp, 30),
         "copd": (copd, 4),
+        "lung_surfaces": (lung_surfaces, 4),
+        "synthseg": (synthseg, 6),
+        "sliding": (sliding, 5),
         "speed": (speed, 4),
     }
     parser = argparse.ArgumentParser(description=__doc__)
@@ -204,7 +140,6 @@ def main():
     torch.set_num_threads(1)
     function, most = parts[args.part]
     count = args.count or most
-    numbers = function(count)
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False
     )
@@ -213,11 +148,13 @@ def main():
         "commit": commit.stdout.strip(),
         "device": "cpu, one thread",
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
-        "numbers": numbers,
+        "numbers": {},
     }
     path = RESULTS / f"points_{args.part}.json"
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(numbers, indent=1))
+    for name, numbers in function(count):
+        record["numbers"][name] = numbers
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        print(name, json.dumps(numbers), flush=True)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,9 @@ def run_points(
     clock.lap("field")
     numbers = _measure(sides, pair, result, carried)
     if landmarks is not None:
-        numbers["landmarks"] = landmark_numbers(pair, result, landmarks)
+        numbers["landmarks"], by_organ = landmark_numbers(pair, result, landmarks)
+        for row in numbers["organs"]:
+            row |= {"landmarks": by_organ[row["label"]]} if row["label"] in by_organ else {}
     clock.lap("metrics")
     record = record_of(
         command="points",
@@ -213,23 +215,35 @@ def _measure(sides: tuple[OrganSet, OrganSet], pair: PointPair, result: Result, 
     return numbers
 
 
-def landmark_numbers(pair: PointPair, result: Result, landmarks: PointPair) -> dict[str, dict[str, float]]:
-    """Distance of moving from fixed landmarks before and after; each moves with the organ of the nearest point."""
+def landmark_numbers(
+    pair: PointPair, result: Result, landmarks: PointPair
+) -> tuple[dict[str, dict[str, float]], dict[int, dict[str, Any]]]:
+    """Distance of moving from fixed landmarks before and after; each moves with the organ of the nearest point.
+
+    Returns:
+        Of all landmarks, and of those of each organ by label (with their count); the latter is empty without labels.
+    """
     _, nearest = cKDTree(pair.moving.points).query(landmarks.moving.points)
     labels = None if pair.moving.labels is None else pair.moving.labels[nearest]
-    out: dict[str, dict[str, float]] = {}
-    for when, points in (
-        ("before", landmarks.moving.points),
-        ("after", move_points(result, landmarks.moving.points, labels)),
-    ):
-        distance = np.linalg.norm(points - landmarks.fixed.points, axis=1)
-        out[when] = {
-            "mean_mm": float(distance.mean()),
-            "median_mm": float(np.median(distance)),
-            "p95_mm": float(np.percentile(distance, 95)),
-            "max_mm": float(distance.max()),
-        }
-    return out
+    places = {
+        "before": landmarks.moving.points,
+        "after": move_points(result, landmarks.moving.points, labels),
+    }
+    distances = {when: np.linalg.norm(at - landmarks.fixed.points, axis=1) for when, at in places.items()}
+    organs: dict[int, dict[str, Any]] = {}
+    for label in [] if labels is None else np.unique(labels).tolist():
+        own = {when: _distance_summary(distance[labels == label]) for when, distance in distances.items()}
+        organs[label] = {"count": int((labels == label).sum())} | own
+    return {when: _distance_summary(distance) for when, distance in distances.items()}, organs
+
+
+def _distance_summary(distance: F64) -> dict[str, float]:
+    return {
+        "mean_mm": float(distance.mean()),
+        "median_mm": float(np.median(distance)),
+        "p95_mm": float(np.percentile(distance, 95)),
+        "max_mm": float(distance.max()),
+    }
 
 
 def _field_warnings(numbers: dict[str, Any]) -> tuple[str, ...]:

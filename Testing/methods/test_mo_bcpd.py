@@ -24,6 +24,8 @@ for folder in (HERE, HERE.parents[1] / "benchmarks"):
 
 from points_cases import known_motion  # noqa: E402
 from points_faults import outliers, tiny_organ, without_organ, wrong_labels  # noqa: E402
+from points_real import METHODS  # noqa: E402
+from points_sliding import neighbors, numbers_of  # noqa: E402
 from reference_bcpd import dense_bcpd  # noqa: E402
 
 
@@ -230,6 +232,17 @@ def test_gmc_couples_organs_and_omc_does_not(small):
     each = register(small.pair, dataclasses.replace(OMC, max_loops=3, min_loops=1), Run())
     assert len(one.record["rank"]) == 1
     assert len(each.record["rank"]) == 5
+
+
+@pytest.mark.slow
+def test_organs_that_pass_each_other_overlap_unless_each_moves_by_itself():
+    case = neighbors("pass", 0, spacing_mm=3.0)
+    found = {name: numbers_of(case, METHODS[name], points=300, seed=0) for name in ("omc", "gmc", "bcpd")}
+    assert found["omc"]["overlap_pct"] == found["omc"]["in_others_pct"] == 0
+    assert found["omc"]["error_mm"] < 2
+    assert found["gmc"]["overlap_pct"] > 0
+    assert found["bcpd"]["in_others_pct"] > 10
+    assert min(found[name]["error_mm"] for name in ("gmc", "bcpd")) > 3 * found["omc"]["error_mm"]
 
 
 BAD = {

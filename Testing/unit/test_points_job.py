@@ -91,6 +91,13 @@ def test_the_organ_table_and_the_landmark_error_are_printed(case, tmp_path, caps
     first = next(n for n, line in enumerate(said) if line.startswith("organ "))
     assert [line.split()[0] for line in said[first + 1 : first + 6]] == ["1", "2", "3", "4", "5"]
     assert all(float(line.split()[2]) < float(line.split()[1]) for line in said[first + 1 : first + 6])
+    marks = [
+        row["landmarks"] for row in json.loads((tmp_path / "out" / "metrics.json").read_text())["numbers"]["organs"]
+    ]
+    assert sum(row["count"] for row in marks) == len(truth.fixed.points[::10])
+    assert all(row["after"]["mean_mm"] < row["before"]["mean_mm"] for row in marks)
+    shown = [float(line.split()[-1]) for line in said[first + 1 : first + 6]]
+    assert shown == pytest.approx([row["after"]["mean_mm"] for row in marks], abs=6e-3)
     before, after = (
         float(line.split("median ")[1].split(",")[0]) for line in said if line.startswith("landmark error")
     )

@@ -3,7 +3,8 @@
 set -eu
 cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
-for pair in greedy=picsl-greedy==1.4.0.3 ants=antspyx==0.6.3 elastix=itk-elastix==0.25.4 demons=SimpleITK==2.5.7; do
+for pair in greedy=picsl-greedy==1.4.0.3 ants=antspyx==0.6.3 elastix=itk-elastix==0.25.4 demons=SimpleITK==2.5.7 \
+    pycpd=pycpd==2.0.0; do
     name=${pair%%=*}
     package=${pair#*=}
     home=build/peers/$name

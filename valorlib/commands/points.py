@@ -64,16 +64,19 @@ def organ_lines(numbers: dict[str, Any]) -> list[str]:
     """The organ table, a line an organ, and the landmark error where there is one; a dash for what is not known."""
     rows = numbers["organs"]
     width = max([len(str(row["organ"])) for row in rows] + [5])
-    lines = [f"{'organ':<{width}}  before mm  after mm  HD95 mm   Dice  sigma mm"]
+    known = any("landmarks" in row for row in rows)
+    lines = [f"{'organ':<{width}}  before mm  after mm  HD95 mm   Dice  sigma mm{'  landmarks mm' if known else ''}"]
     for row in rows:
         before, after = row.get("before") or {}, row.get("after") or {}
-        cells = (
+        cells = [
             _cell(before.get("mean_mm"), 9, 2),
             _cell(after.get("mean_mm"), 8, 2),
             _cell(after.get("hd95_mm"), 7, 2),
             _cell(row.get("dice"), 5, 3),
             _cell(row.get("sigma_mm"), 8, 2),
-        )
+        ]
+        marks = row.get("landmarks", {}).get("after", {})
+        cells += [_cell(marks.get("mean_mm"), 12, 2)] if known else []
         lines.append(f"{row['organ']:<{width}}  " + "  ".join(cells))
     for when, error in numbers.get("landmarks", {}).items():
         lines.append(

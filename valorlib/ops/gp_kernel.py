@@ -57,7 +57,7 @@ def check_coherence(matrix: Tensor) -> None:
 def motion_kernel(a: Tensor, organ_a: Tensor, b: Tensor, organ_b: Tensor, prior: MotionPrior) -> Tensor:
     """(n, m) prior covariance of the displacement between points a (n, 3) and b (m, 3), mm squared.
 
-    Source: Bastiaansen et al., WBIR 2022 proceedings, MO-BCPD, Eq. 3.
+    Source: Joutard et al., A multi-organ point cloud registration algorithm, WBIR 2022, Eq. 3.
     Differs: Gibbs' form of the Gaussian kernel; the printed one is not positive definite for unequal lengths.
     """
     first, second = prior.length_mm[organ_a][:, None], prior.length_mm[organ_b][None]

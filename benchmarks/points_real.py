@@ -1,0 +1,165 @@
+"""MO-BCPD on real organs: head and neck of different patients, lungs at two breathing states, brains."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from valorlib.convert.files import read_labels
+from valorlib.convert.surfaces import OrganSet, Surface, cloud_of, organs_of_labels, surface_of_mask
+from valorlib.core.grid import Grid
+from valorlib.core.images import LabelMap
+from valorlib.core.points import PointCloud, PointPair
+from valorlib.core.run import Run
+from valorlib.methods.mo_bcpd import register
+from valorlib.methods.mo_bcpd_options import BCPD, GMC, OMC, PRESETS
+from valorlib.metrics.organs import enclosed_ml, point_distances, total_overlap
+from valorlib.metrics.overlap import overlap
+from valorlib.ops.organ_field import carried_masks
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("VALOR_DATA", ROOT / "shared" / "data"))
+METHODS = {"similarity": replace(OMC, size_mm=0.01, long_size_mm=0.0), "bcpd": BCPD, "gmc": GMC, "omc": OMC}
+COLUMNS = ("surface_mean_mm", "hd95_mm", "dice", "log_volume_ratio", "overlap_pct", "in_others_pct")
+
+
+def _folder(*parts):
+    folder = DATA.joinpath(*parts)
+    if not folder.is_dir():
+        raise SystemExit(f"no data in {folder}; set VALOR_DATA")
+    return folder
+
+
+def in_others_pct(masks, labels):
+    """Share of the carried organs that lies in another organ of the fixed label map, percent, a mean over organs."""
+    shares = [(masks[k] & (labels.array != k) & (labels.array != 0)).sum() / max(1, masks[k].sum()) for k in masks]
+    return 100 * float(np.mean(shares))
+
+
+def carried_numbers(fixed, moving, labels, result):
+    """Surface distance, Dice, volume and overlap of organs carried onto a fixed set, a mean over organs."""
+    masks = carried_masks(result.model, result.inverse.matrix, moving.labels, fixed.labels.grid, labels)
+    rows = []
+    for label in labels:
+        surface, target = moving.surfaces[label], fixed.surfaces[label]
+        moved = result.model.move(
+            surface.points, result.model.organs(np.full(len(surface.points), label), len(surface.points))
+        )
+        first, second = (
+            np.concatenate([p, p[f].mean(1)]) for p, f in ((moved, surface.faces), (target.points, target.faces))
+        )
+        d = point_distances(first, second)
+        dice = overlap(masks[label], fixed.labels.array == label).dice
+        growth = enclosed_ml(Surface(moved, surface.faces)) / enclosed_ml(target)
+        rows.append((d["mean_mm"], d["hd95_mm"], dice, abs(np.log(growth))))
+    shared = total_overlap(masks, fixed.labels.grid)["pct"]
+    return [float(v) for v in np.mean(rows, axis=0)] + [shared, in_others_pct(masks, fixed.labels)]
+
+
+def _all_pairs(sets, pairs, points):
+    """Each method on each ordered pair of organ sets; yields a row of numbers a method."""
+    clouds = {name: cloud_of(sets[name], points, n) for n, name in enumerate(sets)}
+    for method, options in METHODS.items():
+        rows, cpu = [], []
+        for a, b in pairs:
+            labels = sorted(set(sets[a].names) & set(sets[b].names))
+            own = [
+                PointCloud(c.points[m], c.labels[m])
+                for c in (clouds[a], clouds[b])
+                for m in [np.isin(c.labels, labels)]
+            ]
+            start = time.process_time()
+            result = register(PointPair(*own), options, Run())
+            cpu.append(time.process_time() - start)
+            rows.append(carried_numbers(sets[a], sets[b], labels, result))
+        means = dict(zip(COLUMNS, np.mean(rows, axis=0).tolist(), strict=True))
+        yield method, {"pairs": len(rows), "cpu_s": float(np.mean(cpu))} | means
+
+
+def openkbp(count, points=800):
+    """Head and neck organs of six patients."""
+    folder = _folder("rt", "openkbp")
+    patients = sorted(p.name for p in folder.glob("pt_*"))
+    sets = {p: organs_of_labels(read_labels(folder / p / "oars_label.nrrd")) for p in patients}
+    yield from _all_pairs(sets, list(itertools.permutations(patients, 2))[:: max(1, 30 // count)], points)
+
+
+def synthseg(count, points=800):
+    """Deep structures and ventricles of the brain, both sides by themselves, of different people."""
+    folder = _folder("brain", "synthseg")
+    kept = (4, 10, 11, 12, 13, 16, 17, 18, 43, 49, 50, 51, 52, 53, 54)
+    sets = {}
+    for path in sorted(folder.glob("labels_*.nii.gz"))[:3]:
+        labels = read_labels(path)
+        array = np.where(np.isin(labels.array, kept), labels.array, 0)
+        where = [np.nonzero(array.any(axis=other))[0] for other in ((1, 2), (0, 2), (0, 1))]
+        box = tuple(slice(max(0, w[0] - 12), w[-1] + 13) for w in where)
+        grid = labels.grid
+        origin = grid.to_world(np.array([[part.start for part in box[::-1]]], dtype=float))[0]
+        shape = tuple(part.stop - part.start for part in box[::-1])
+        cut = Grid(shape, grid.spacing, tuple(origin.tolist()), grid.direction)
+        sets[path.name] = organs_of_labels(LabelMap(array[box], cut))
+    yield from _all_pairs(sets, list(itertools.permutations(sets, 2))[:count], points)
+
+
+SPACING = {"insp": (1.75, 1.0, 1.25), "exp": (1.75, 1.25, 1.75)}
+CASES = ("01", "02", "04", "06")
+
+
+def _table(folder, case, kind):
+    """(n, 6) inhale and exhale positions, mm."""
+    t = np.loadtxt(folder / f"copd{case}_{kind}_voxel.csv", delimiter=",", skiprows=1)
+    return np.concatenate([t[:, :3] * SPACING["insp"], t[:, 3:6] * SPACING["exp"]], 1)
+
+
+def _errors(result, marks, organs, start):
+    error = np.linalg.norm(result.model.move(marks[:, 3:6], organs) - marks[:, :3], axis=1)
+    return {
+        "mean_mm": float(error.mean()),
+        "p95_mm": float(np.percentile(error, 95)),
+        "cpu_s": time.process_time() - start,
+    }
+
+
+def copd(count):
+    """Keypoints of both phases with the pairing thrown away, 70 % drawn on each side, 10 % outliers added."""
+    folder = _folder("lung", "dirlab_copd")
+    means = []
+    for case in CASES[:count]:
+        rng = np.random.default_rng(int(case))
+        keys, marks = (_table(folder, case, kind) for kind in ("keypoints", "landmarks"))
+        sides = []
+        for columns in (slice(0, 3), slice(3, 6)):
+            points = keys[rng.permutation(len(keys))[: int(0.7 * len(keys))], columns]
+            noise = rng.uniform(points.min(0), points.max(0), (len(points) // 10, 3))
+            sides.append(PointCloud(np.concatenate([points, noise])))
+        start = time.process_time()
+        result = register(PointPair(*sides), PRESETS["keypoints"], Run())
+        numbers = _errors(result, marks, np.zeros(len(marks), dtype=np.int64), start)
+        means.append(numbers["mean_mm"])
+        yield case, numbers
+    yield "mean_mm", float(np.mean(means))
+
+
+def lung_surfaces(count, points=2000):
+    """Surfaces of the lungs alone, affine start: landmarks inside are carried along, none is seen."""
+    folder = _folder("lung", "dirlab_copd")
+    for case in CASES[:count]:
+        marks = _table(folder, case, "landmarks")
+        sets = []
+        for phase in ("insp", "exp"):
+            array = read_labels(folder / f"copd{case}_{phase}_mask.nii.gz").array != 0
+            grid = Grid(array.shape[::-1], SPACING[phase])
+            sets.append(OrganSet({1: "lungs"}, {1: surface_of_mask(array, grid)}))
+        pair = PointPair(*(cloud_of(one, points, n) for n, one in enumerate(sets)))
+        start = time.process_time()
+        result = register(pair, PRESETS["lungs"], Run())
+        own = result.model.organs(np.ones(len(marks), dtype=np.int64), len(marks))
+        centers = [one.surfaces[1].points.mean(0) for one in sets]
+        shift = np.linalg.norm(marks[:, 3:6] - centers[1] + centers[0] - marks[:, :3], axis=1)
+        yield case, {"centers_mean_mm": float(shift.mean())} | _errors(result, marks, own, start)
