@@ -105,6 +105,21 @@ def choose_inputs(panel) -> None:
     held.structures = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[0]
 
 
+def previewing(panel, points_ras) -> dict:
+    """Seconds from a click to the tumor on the screen: the first prepares the scan, the second has it."""
+    from host import driving
+
+    found = []
+    for point in points_ras:
+        panel.ui.addTumorButton.click()
+        panel.seeds.stopPlacing()
+        row, begun = len(found), time.monotonic()
+        panel.seeds.current().AddControlPoint(*(float(v) for v in point))
+        driving.wait_for(lambda row=row: panel.ui.seedTable.item(row, 2).text().endswith("ml"), 60)
+        found.append(round(time.monotonic() - begun, 3))
+    return {"first_click": found[0], "second_click": found[1]}
+
+
 def main() -> None:
     from host import driving, install
 
@@ -117,6 +132,10 @@ def main() -> None:
 
     panel = ready("VALORRegistration", lambda: samples.loadBreastPair(seed=3, size="full"))
     record["longest_stall_of_a_run"] = found = {"VALORRegistration, 145 x 135 x 65 voxels": stalls(panel)}
+    from valorlib.demo import make_pair
+
+    clicks = make_pair(3, size="full", lesions=2).pair.seeds.points * (-1, -1, 1)
+    record["preview_s"] = previewing(panel, clicks[:2])
     panel = ready("PointCloudRegistration", samples.loadOrgans)
     found["PointCloudRegistration, 5 organs"] = stalls(panel)
     panel = ready("UncertaintyViewer", samples.loadRadiotherapy)

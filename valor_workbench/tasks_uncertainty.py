@@ -164,6 +164,7 @@ def _for_scene(found: Any) -> Any:
             "dose_p95": dose.p95,
             "bands": dose.bands,
             "metrics": dose.metrics,
+            "goals": dose.goals,
         }
     return ViewerOutcome(
         field=found.displacement,

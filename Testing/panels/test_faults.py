@@ -9,6 +9,8 @@ import slicer
 from host import driving
 from host.driving import QtCore, QtTest, at_progress, click, spin
 
+from valorlib.core.errors import InputError
+
 
 @pytest.fixture
 def panel(open_panel, breast):
@@ -32,6 +34,29 @@ def test_cancel_is_answered_within_a_second_when_a_step_is_long(panel):
     del panel.logic.compute
     click(panel.ui.applyButton)
     assert panel.results.current is not None, "the panel must work again at once"
+
+
+def test_a_run_tells_its_stage_and_the_time_left(panel):
+    def slowly(*arguments):
+        progress = arguments[-1]
+        progress(0.1, "Aligning")
+        time.sleep(1.1)
+        progress(0.5, "Smoothing")
+        time.sleep(0.2)
+        raise InputError("enough: seen")
+
+    seen = []
+    panel.logic.compute = slowly
+    shown = panel.onProgress
+    panel.onProgress = lambda *args: (
+        shown(*args),
+        seen.append((panel.ui.progressBar.value, panel.ui.statusLabel.text)),
+    )
+    click(panel.ui.applyButton)
+    del panel.logic.compute
+    assert (10, "Aligning") in seen
+    assert any(value == 50 and text.startswith("Smoothing · about ") for value, text in seen), seen
+    assert panel.ui.statusLabel.text == "enough: seen"
 
 
 def test_escape_cancels(panel):

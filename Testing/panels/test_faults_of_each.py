@@ -11,7 +11,7 @@ import slicer
 import vtk
 from host import driving
 from host.cases import CASES, prepare
-from host.driving import at_progress, click
+from host.driving import QtCore, QtTest, QtWidgets, at_progress, click
 
 CANCELED = "Canceled; the scene is as it was."
 SHIFT_MM = 4.0
@@ -33,6 +33,28 @@ def node_ids():
     nodes = slicer.mrmlScene.GetNodes()
     kept = (nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems()))
     return sorted(n.GetID() for n in kept if not n.IsA("vtkMRMLSubjectHierarchyNode"))
+
+
+def test_the_tabulator_reaches_every_control(panel):
+    frame = panel.parent
+    wanted = {
+        widget.objectName
+        for kind in (QtWidgets.QAbstractButton, QtWidgets.QComboBox, QtWidgets.QAbstractSpinBox, QtWidgets.QLineEdit)
+        for widget in frame.findChildren(kind)
+        if widget.visible and widget.enabled and widget.objectName and not widget.objectName.startswith("qt_")
+    }
+    frame.activateWindow()
+    driving.spin()
+    panel.ui.fixedSelector.setFocus()
+    reached = set()
+    for _press in range(120):
+        widget = QtWidgets.QApplication.focusWidget()
+        while widget is not None and widget is not frame:
+            reached.add(widget.objectName)
+            widget = widget.parentWidget()
+        QtTest.QTest.keyClick(QtWidgets.QApplication.focusWidget(), QtCore.Qt.Key_Tab)
+    assert len(wanted) >= 8
+    assert wanted - reached == set()
 
 
 def test_cancel_at_three_stages_leaves_the_scene_as_it_was(panel):

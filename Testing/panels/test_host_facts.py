@@ -113,6 +113,21 @@ def test_what_slicer_lacks_is_found_in_a_ui_file():
     assert lint.wrong_in_ui(ui(slot="setCaption(QString)")) == ["slot QLabel.setCaption(QString)"]
 
 
+WIDGETS_WITH_TIPS = ("Button", "ComboBox", "Slider", "SpinBox", "LineEdit", "CheckBox", "Table", "PlaceWidget")
+
+
+@pytest.mark.parametrize("path", UI, ids=MODULES)
+def test_each_control_of_a_panel_has_a_tool_tip(path):
+    without = [
+        widget.get("name")
+        for widget in ET.parse(path).getroot().iter("widget")
+        if any(word in widget.get("class") for word in WIDGETS_WITH_TIPS)
+        and widget.get("class") != "ctkCollapsibleButton"
+        and not any(item.get("name") == "toolTip" for item in widget.findall("property"))
+    ]
+    assert without == []
+
+
 def test_a_stand_in_that_is_kinder_than_slicer_is_found():
     kind = type("ctkSliderWidget", (), {"value": 1, "setValueSafely": lambda self: None})
     assert lint.extra_names(kind) == ["setValueSafely"]
@@ -144,6 +159,13 @@ def test_cmake_lists_every_file_of_the_module(name):
         str(p.relative_to(ROOT / name)) for p in tree if p.suffix not in {".svg", ".pyc"} and p.name != "CMakeLists.txt"
     )
     assert listed == wanted
+
+
+def test_cmake_copies_every_kind_of_file_of_the_library():
+    text = (ROOT / "valorlib" / "CMakeLists.txt").read_text()
+    copied = set(re.findall(r"/\*(\.\w+)", text))
+    tree = [p for p in (ROOT / "valorlib").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    assert {p.suffix for p in tree if p.name not in ("CMakeLists.txt", "py.typed")} <= copied
 
 
 def test_resources_have_names_of_their_own_over_all_modules():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +60,11 @@ def test_the_whole_story_from_an_empty_scene_to_a_restored_one(open_panel, breas
     click(ui.undoClickButton)
     assert ui.seedTable.item(0, 1).text() == "0"
     wait_for(lambda: slicer.mrmlScene.GetNodeByID(panel.preview._node_id or "none") is None)
+    spent = time.process_time()
     click_in_slice(where)
     assert ui.seedTable.item(0, 1).text() == "1"
+    wait_for(lambda: ui.seedTable.item(0, 2).text().endswith("ml"))
+    assert time.process_time() - spent < 3.0
     click(ui.addTumorButton)
     click_in_slice(ras(breast.pair.seeds.points[1]))
     click(ui.backgroundButton)

@@ -174,7 +174,7 @@ class Page:
         shot = self.page.locator(".layout-grid-item").nth(number).screenshot()
         return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"), dtype=float)
 
-    def changed(self, number, before, least=0.002):
+    def changed(self, number, before, least=0.0005):
         """Wait until a share of the pixels of a view differs from an earlier picture."""
         for _try in range(8):
             share = float((np.abs(self.view(number) - before).max(axis=2) > 30).mean())

@@ -27,7 +27,8 @@ AUDIT = """() => {
     const ground = behind(el), ink = color(getComputedStyle(el).color);
     const [a, b] = [light(over([...ink.slice(0, 3), ink[3] * share], ground)), light(ground)].sort((x, y) => y - x);
     return (a + 0.05) / (b + 0.05); };
-  const controls = [...document.querySelectorAll('button, input, textarea, select, a[href], summary, [role=tab], [role=slider]')];
+  const kinds = 'button, input, textarea, select, a[href], summary, [role=tab], [role=slider]';
+  const controls = [...document.querySelectorAll(kinds)];
   const own = el => [...el.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
   const texts = [...document.querySelectorAll('.v-navigation-drawer *, .v-app-bar *, .valor-footer *')]
     .filter(el => own(el) && seen(el) && !el.closest('[disabled], .v-btn--disabled, .v-input--disabled, svg, option'));
