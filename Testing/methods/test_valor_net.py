@@ -12,7 +12,7 @@ from scipy import ndimage
 from valorlib.convert.tensors import field_to_voxels
 from valorlib.core.errors import Cancelled, InputError
 from valorlib.core.grid import Grid
-from valorlib.core.images import Image
+from valorlib.core.images import Image, LabelMap
 from valorlib.core.inputs import ImagePair
 from valorlib.core.points import Seeds
 from valorlib.core.run import Run
@@ -39,6 +39,8 @@ def pair():
 
 
 OPTIONS = dataclasses.replace(QUICK, slices=3, pixels=48, epochs=60, equalize=False, learning_rate=0.004)
+
+OPTIONS_SHORT = dataclasses.replace(OPTIONS, epochs=2, width=4, levels=2)
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +129,20 @@ def test_same_seed_same_answer_other_seed_another(pair):
     first, second, third = (register(pair, o, Run(seed=seed)).displacement.array for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, second)
     assert np.abs(first - third).max() > 0
+
+
+def test_only_the_body_counts_when_asked(pair):
+    plain = register(pair, OPTIONS_SHORT, Run())
+    masked = register(pair, dataclasses.replace(OPTIONS_SHORT, body_only=True), Run())
+    assert masked.record["options"]["body_only"] is True
+    block = cut_slices(pair, slices=3, pixels=48, crop_mm=0.0, match=False, equalized=False, marker_mm=2.0)
+    half = np.zeros(pair.fixed.grid.shape, np.int32)
+    half[..., :24] = 1
+    energy = make_energy(block, OPTIONS, "cpu", look=LabelMap(half, pair.fixed.grid))
+    still, theta = torch.zeros(3, 2, 48, 48), torch.zeros(3, 1, 48, 48)
+    whole = make_energy(block, OPTIONS, "cpu")
+    assert 0 < float(energy.registration(theta, still)) < float(whole.registration(theta, still))
+    assert masked.losses[0] <= plain.losses[0]
 
 
 def test_works_without_clicks_and_on_one_slice(pair):

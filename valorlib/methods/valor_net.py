@@ -22,6 +22,7 @@ from valorlib.core.transforms import AffineTransform, Chain
 from valorlib.metrics.similarity import ncc, psnr, relative_ssd, ssim
 from valorlib.networks.deep_prior import Solution, Training, train
 from valorlib.ops.contrast import check_contrast
+from valorlib.ops.overlap import body_mask, signal_drop_mask
 from valorlib.ops.preparation import STARTS, prepare_pair
 from valorlib.ops.resample import resample_labels
 from valorlib.ops.slice_block import SliceBlock, cut_slices, label_slices, slice_distance
@@ -54,6 +55,7 @@ class ValorNetOptions(Options):
     bias_correction: bool = option(False, "Correct slow shading of MR first (N4)")
     match_histograms: bool = option(True, "Give the moving slices the fixed ones' histogram")
     equalize: bool = option(True, "Contrast-limited equalization (CLAHE) of both")
+    body_only: bool = option(False, "Compare inside the body, away from signal drops")
     lambda_1: float = option(2.0, "Weight of the fitting in the moving image", low=0.0, high=1e4)
     lambda_2: float = option(0.1, "Weight of the fitting in the fixed image", low=0.0, high=1e4)
     mu: float = option(30.0, "Weight of the distance from the clicks", low=0.0, high=1e4)
@@ -102,7 +104,8 @@ def register(pair: ImagePair, options: ValorNetOptions, run: Run) -> Result:
         equalized=o.equalize,
         marker_mm=o.marker_mm,
     )
-    energy = make_energy(block, options, run.device)
+    look = signal_drop_mask(pair.fixed, body_mask(pair.fixed)) if o.body_only else None
+    energy = make_energy(block, options, run.device, look=look)
     watch = _Watch(block, options, run, begin=begin)
     how = Training(
         epochs=o.epochs,
@@ -122,8 +125,8 @@ def register(pair: ImagePair, options: ValorNetOptions, run: Run) -> Result:
     return dataclasses.replace(result, record={**result.record, "cpu_s": time.process_time() - begin})
 
 
-def make_energy(block: SliceBlock, options: ValorNetOptions, device: str) -> Energy:
-    """The five terms for these slices."""
+def make_energy(block: SliceBlock, options: ValorNetOptions, device: str, *, look: LabelMap | None = None) -> Energy:
+    """The five terms for these slices; `look`: mask on any grid of where the images are compared."""
     t, r = block.moving.array, block.fixed.array
     weights = Weights(**{name: getattr(options, name) for name in Weights.__dataclass_fields__})
     levels = [float(t[block.markers].mean()) if block.markers.any() else float(t.mean())] * 2
@@ -133,6 +136,7 @@ def make_energy(block: SliceBlock, options: ValorNetOptions, device: str) -> Ene
     distance = torch.tensor(
         slice_distance(block, levels[0], eikonal=options.distance == "eikonal")[:, None], device=device
     )
+    seen = None if look is None else resample_labels(look, block.grid).array > 0
     return Energy(
         moving,
         fixed,
@@ -142,6 +146,7 @@ def make_energy(block: SliceBlock, options: ValorNetOptions, device: str) -> Ene
         weights,
         options.sigma_pixels,
         options.as_printed,
+        None if seen is None else torch.tensor(seen[:, None], dtype=moving.dtype, device=device),
     )
 
 

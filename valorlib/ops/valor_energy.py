@@ -135,7 +135,8 @@ class Energy:
     """The five terms for given slices, all as sums over pixels.
 
     moving, fixed: T and R. phi_moving, phi_fixed: fitting terms. distance: D, 0 to 1. sigma_pix: of T_s and R_s.
-    as_printed: the distance term is D |theta - T| instead of D theta.
+    as_printed: the distance term is D |theta - T| instead of D theta. look: where images are compared, 0 to 1; None:
+    everywhere.
     """
 
     moving: Tensor
@@ -146,6 +147,7 @@ class Energy:
     weights: Weights
     sigma_pix: float
     as_printed: bool
+    look: Tensor | None = None
 
     def segmentation(self, theta: Tensor, u_pix: Tensor) -> Tensor:
         """The part that the first network minimizes: fitting in T, distance, fitting in R of the warped theta."""
@@ -156,7 +158,7 @@ class Energy:
     def registration(self, theta: Tensor, u_pix: Tensor) -> Tensor:
         """The part that the second network minimizes: fitting in R, squared difference, its high-pass, diffusion."""
         warped = warp_slices(self.moving, u_pix)
-        difference = warped - self.fixed
+        difference = warped - self.fixed if self.look is None else (warped - self.fixed) * self.look
         local = blur(difference, self.sigma_pix) - difference
         images = self.weights.beta_1 * (difference**2).sum() + self.weights.beta_2 * (local**2).sum()
         return self._carried(theta, u_pix) + images + self.weights.smooth * diffusion(u_pix)
