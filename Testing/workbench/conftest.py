@@ -95,6 +95,11 @@ class Page:
         self.page.get_by_role("option", name=title, exact=True).click()
         self.wait_for_views()
 
+    def open_files(self):
+        """Show the dialog, once it is gone from the last time."""
+        self.page.get_by_role("dialog", name="Open files").wait_for(state="hidden")
+        self.page.get_by_role("button", name="Open files").click()
+
     def set_options(self, **values):
         """Open the options of the method and type values, by their labels."""
         self.page.locator("summary:visible", has_text="Options").first.click()

@@ -52,7 +52,7 @@ def surfaces(tmp_path):
 
 
 def upload(page, *paths):
-    page.page.get_by_label("Open files").click()
+    page.open_files()
     page.page.get_by_label("Upload files").set_input_files([str(path) for path in paths])
     page.page.wait_for_function("() => !document.querySelector('[data-test=busy]')")
 
@@ -62,7 +62,7 @@ def test_surface_files_are_carried_and_a_saved_session_comes_back_with_its_optio
     page.module("Point clouds")
     upload(page, *sorted((surfaces / "before").iterdir()))
     page.page.get_by_text("liver.stl and 1 more (surfaces)").first.wait_for()
-    page.page.get_by_label("Open files").click()
+    page.open_files()
     page.page.locator("[data-test=open-path] input").fill(str(surfaces / "after"))
     page.item("open-go").click()
     page.page.get_by_text("after (surfaces)").first.wait_for()
@@ -104,3 +104,29 @@ def test_surface_files_are_carried_and_a_saved_session_comes_back_with_its_optio
     assert float(cells.nth(1).inner_text()) == pytest.approx(float(before), abs=0.1)
     again.no_error()
     again.check_manners()
+
+
+def test_a_dicom_folder_is_opened_by_upload_and_from_the_server(start, visit, tmp_path):
+    from valorlib.convert.dicom_series import series_of, write_series
+    from valorlib.demo import make_pair
+
+    case = make_pair(3, size="small")
+    for name, image in (("first", case.pair.fixed), ("second", case.pair.moving)):
+        slices = series_of(image)
+        for one in slices:
+            one.SeriesDescription = f"Breast {name}"
+        write_series(slices, tmp_path / name)
+    page = visit(start("--root", str(tmp_path)))
+    page.open_files()
+    page.page.get_by_label("Upload a DICOM folder").set_input_files(str(tmp_path / "first"))
+    page.page.wait_for_function("() => window.trame.state.get('ScansState__items').length === 1")
+    page.open_files()
+    page.page.locator("[data-test=open-path] input").fill(str(tmp_path / "second"))
+    page.item("open-go").click()
+    page.page.wait_for_function("() => window.trame.state.get('ScansState__items').length === 2")
+    page.page.wait_for_function("() => !document.querySelector('[data-test=busy]')")
+    assert page.item("why-not").count() == 0, "two scans are there and chosen"
+    empty = page.view(0).max() < 60
+    assert not empty
+    page.no_error()
+    page.check_manners()

@@ -123,8 +123,8 @@ def _bottom_line(names: Any) -> None:
 
 def _open_dialog(names: Any, actions: PageActions) -> None:
     with (
-        v.VDialog(v_model=(names.open_dialog,), max_width=640),
-        v.VCard(title="Open", raw_attrs=['role="dialog"', 'aria-label="Open files"']),
+        v.VDialog(v_model=(names.open_dialog,), max_width=640, **aria("Open files")),
+        v.VCard(title="Open"),
         v.VCardText(),
     ):
         html.P(
