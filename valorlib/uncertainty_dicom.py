@@ -44,7 +44,10 @@ def _frame(path: Path | None) -> str:
     if "FrameOfReferenceUID" in head:
         return str(head.FrameOfReferenceUID)
     referenced = head.get("ReferencedFrameOfReferenceSequence") or []
-    return str(referenced[0].FrameOfReferenceUID) if referenced else ""
+    if referenced:
+        return str(referenced[0].FrameOfReferenceUID)
+    regions = head.get("StructureSetROISequence") or []
+    return next((str(uid) for r in regions if (uid := r.get("ReferencedFrameOfReferenceUID"))), "")
 
 
 def _head(path: Path) -> Any:

@@ -17,6 +17,7 @@ from realdata import need
 from valorlib.convert.dicom_reg import (
     PATIENT_TAGS,
     read_deformable_registration,
+    read_segmentation,
     write_deformable_registration,
     write_rtdose,
     write_segmentation,
@@ -30,6 +31,7 @@ from valorlib.convert.dicom_rt import (
     read_rtplan,
     read_rtstruct,
 )
+from valorlib.convert.structures import read_structures
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.images import Dose, LabelMap
@@ -245,6 +247,14 @@ def test_structures_come_back_from_a_segmentation(tmp_path):
     volume = found.get_volume(combine_segments=False)
     assert int(volume.array[..., 0].sum()) == int((labels == 1).sum())
     assert int(volume.array[..., 1].sum()) == 1
+    back = read_segmentation(path)
+    assert list(back) == ["Heart", "Lung"]
+    for name, label in (("Heart", 1), ("Lung", 5)):
+        mask = back[name]
+        np.testing.assert_array_equal(
+            mask.grid.to_world(np.argwhere(mask.array)[:, ::-1]), grid.to_world(np.argwhere(labels == label)[:, ::-1])
+        )
+    assert [s.name for s in read_structures(path)] == ["Heart", "Lung"]
     with pytest.raises(InputError, match="slices"):
         write_segmentation(LabelMap(labels, grid), path, sources=slices[:2])
     assert complaints(path) == []

@@ -7,14 +7,15 @@ import pydicom
 import pytest
 from dicom_tables import complaints
 
-from valorlib.convert.dicom_reg import read_deformable_registration, write_rtdose
-from valorlib.convert.dicom_rt import read_rtdose
+from valorlib.convert.dicom_reg import read_deformable_registration, write_rtdose, write_segmentation
+from valorlib.convert.dicom_rt import RTSTRUCT, read_rtdose
 from valorlib.convert.dicom_series import series_of, write_series
 from valorlib.convert.files import read_image, write_field, write_image, write_labels
 from valorlib.core.errors import InputError
 from valorlib.demo_rt import make_rt_case
 from valorlib.methods.dir_uncertainty import DirUncertaintyOptions
 from valorlib.uncertainty import run_uncertainty
+from valorlib.uncertainty_dicom import check_job_frames
 
 FAST = DirUncertaintyOptions(spacing_mm=10.0)
 
@@ -74,3 +75,26 @@ def test_a_dose_of_another_frame_of_reference_is_refused_before_anything_is_comp
     with pytest.raises(InputError, match="dose: expected the frame of reference of the moving scan, got another"):
         call(folder, tmp_path / "out", "other.dcm")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["SEG", "RTSTRUCT", "RTSTRUCT by its regions"])
+def test_structures_of_another_frame_of_reference_are_refused(folder, case, tmp_path, kind):
+    """The fixed scan here is the series in `moving`, whose frame the structures do not share."""
+    path = tmp_path / "structures.dcm"
+    if kind == "SEG":
+        slices = series_of(case.pair.fixed, description="another scan")
+        write_segmentation(case.pair.fixed_labels, path, sources=slices)
+    else:
+        data, region = pydicom.Dataset(), pydicom.Dataset()
+        data.SOPClassUID, data.SOPInstanceUID, region.ReferencedFrameOfReferenceUID = RTSTRUCT, "1.2.3", "1.9"
+        if kind == "RTSTRUCT":
+            data.FrameOfReferenceUID = "1.9"
+        data.StructureSetROISequence = [region]
+        data.file_meta = pydicom.dataset.FileMetaDataset()
+        data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        data.file_meta.MediaStorageSOPClassUID, data.file_meta.MediaStorageSOPInstanceUID = RTSTRUCT, "1.2.3"
+        pydicom.dcmwrite(path, data, enforce_file_format=True)
+    paths = {"fixed": folder / "moving", "structures": path, "moving": None, "dose": None}
+    with pytest.raises(InputError, match="structures: expected the frame of reference of the fixed scan, got another"):
+        check_job_frames(paths)
+    check_job_frames({**paths, "fixed": folder / "fixed.nrrd"})

@@ -184,6 +184,32 @@ def write_segmentation(labels: LabelMap, path: str | Path, *, sources: list[Any]
     found.save_as(path)
 
 
+def read_segmentation(path: str | Path) -> dict[str, LabelMap]:
+    """Each segment of a DICOM SEG: its label to a label map of 0 and 1."""
+    import highdicom as hd
+
+    try:
+        found = hd.seg.segread(path)
+        volume = found.get_volume(combine_segments=False)
+    except Exception as error:
+        name = Path(path).name
+        raise InputError(
+            f"{name}: expected a DICOM segmentation of parallel slices, got one that fails: {error}"
+        ) from None
+    values, matrix = volume.array, np.asarray(volume.affine, dtype=float)[:, [2, 1, 0, 3]]
+    if np.linalg.det(matrix[:3, :3]) < 0:
+        values = values[::-1]
+        matrix[:3, 3] += matrix[:3, 2] * (len(values) - 1)
+        matrix[:3, 2] *= -1
+    grid = Grid.from_matrix(values.shape[2::-1], matrix)
+    out: dict[str, LabelMap] = {}
+    for n, number in enumerate(found.segment_numbers):
+        label = str(found.get_segment_description(number).SegmentLabel) or f"segment {number}"
+        label = label if label not in out else f"{label} {number}"
+        out[label] = LabelMap((values[..., n] > 0).astype(np.int32), grid, {1: label})
+    return out
+
+
 def _normal(data: Any) -> np.ndarray[Any, Any]:
     row = np.asarray([float(v) for v in data.ImageOrientationPatient])
     return np.cross(row[:3], row[3:])

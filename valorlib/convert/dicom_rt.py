@@ -17,6 +17,7 @@ from valorlib.metrics.contours import Contours
 RTDOSE = "1.2.840.10008.5.1.4.1.1.481.2"
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 RTPLAN = "1.2.840.10008.5.1.4.1.1.481.5"
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 OFFSET_TOLERANCE_MM = 0.01
 
 
@@ -88,6 +89,11 @@ def is_rtstruct(path: Path) -> bool:
 def is_rtdose(path: Path) -> bool:
     """True for a file that says it is an RTDOSE."""
     return _sop_class(path) == RTDOSE
+
+
+def is_segmentation(path: Path) -> bool:
+    """True for a file that says it is a DICOM segmentation."""
+    return _sop_class(path) == SEGMENTATION
 
 
 def _sop_class(path: Path) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from valorlib.convert.dicom_rt import is_rtstruct, read_rtstruct
+from valorlib.convert.dicom_rt import is_rtstruct, is_segmentation, read_rtstruct
 from valorlib.convert.image_files import existing
 from valorlib.convert.segment_files import read_segments
 from valorlib.core.errors import InputError
+from valorlib.core.images import LabelMap
 from valorlib.metrics.contours import solid_of
 from valorlib.metrics.solids import StructurePoints, sample_labels, sample_solid
 
@@ -18,7 +19,7 @@ def read_structures(path: str | Path, *, cap: str = "quarter", seed: int = 0) ->
     """Points of every structure of a file or folder.
 
     Args:
-        path: label map, .seg.nrrd, RTSTRUCT, or a folder with one RTSTRUCT or with one mask a file (named by it).
+        path: label map, .seg.nrrd, DICOM SEG, RTSTRUCT, or a folder with one RTSTRUCT or one mask a file, named by it.
         cap: end-cap rule of contours.
         seed: of the sampling.
 
@@ -30,10 +31,17 @@ def read_structures(path: str | Path, *, cap: str = "quarter", seed: int = 0) ->
         return _of_folder(path, cap, seed)
     if is_rtstruct(path):
         return _of_rtstruct(path, cap, seed)
-    found = tuple(sample_labels(mask, 1, seed=seed) for mask in read_segments(path).values() if mask.labels)
+    masks = _of_segmentation(path) if is_segmentation(path) else read_segments(path)
+    found = tuple(sample_labels(mask, 1, seed=seed) for mask in masks.values() if mask.labels)
     if not found:
         raise InputError(f"{path.name}: expected at least one structure, got an empty label map; choose another file")
     return found
+
+
+def _of_segmentation(path: Path) -> dict[str, LabelMap]:
+    from valorlib.convert.dicom_reg import read_segmentation
+
+    return read_segmentation(path)
 
 
 def _of_rtstruct(path: Path, cap: str, seed: int) -> tuple[StructurePoints, ...]:
