@@ -50,21 +50,26 @@ def log_of(determinant: Image, *, floor: float = 1e-9) -> Image:
 
 def gradient(array: F32, axis: int, spacing: float, *, order: int = 2) -> F32:
     """Derivative along an axis; one-sided of second order at the two ends. Zero along an axis of one voxel."""
+    out = _difference(array, axis, order)
+    out *= np.float32(0.5 / spacing)
+    return out
+
+
+def _difference(array: F32, axis: int, order: int = 2) -> F32:
+    """Derivative along an axis times two voxels."""
     size = array.shape[axis]
     if size == 1:
         return np.zeros_like(array)
     values = np.moveaxis(array, axis, 0)
     out = np.empty_like(values)
     if size == 2:
-        out[:] = (values[1] - values[0]) / np.float32(spacing)
+        out[:] = 2 * (values[1] - values[0])
         return np.moveaxis(out, 0, axis)
-    half = np.float32(0.5 / spacing)
     np.subtract(values[2:], values[:-2], out=out[1:-1])
-    out[1:-1] *= half
-    out[0] = (4 * values[1] - 3 * values[0] - values[2]) * half
-    out[-1] = (3 * values[-1] - 4 * values[-2] + values[-3]) * half
+    out[0] = 4 * values[1] - 3 * values[0] - values[2]
+    out[-1] = 3 * values[-1] - 4 * values[-2] + values[-3]
     if order == 4 and size > 4:
-        out[2:-2] = (values[:-4] - values[4:] + 8 * (values[3:-1] - values[1:-3])) * np.float32(1 / (12 * spacing))
+        out[2:-2] = (values[:-4] - values[4:] + 8 * (values[3:-1] - values[1:-3])) * np.float32(1 / 6)
     return np.moveaxis(out, 0, axis)
 
 
@@ -100,13 +105,16 @@ def _determinant_of(field: DisplacementField, part: slice, order: int) -> F32:
     inner = slice(part.start - low, part.stop - low)
     rows = []
     for component in axis_components(field, slice(low, high)):
-        derivative_k = gradient(component, 0, field.grid.spacing[2], order=order)[inner]
+        difference_k = _difference(component, 0, order)[inner]
         middle = component[inner]
-        derivative_j = gradient(middle, 1, field.grid.spacing[1], order=order)
-        rows.append([gradient(middle, 2, field.grid.spacing[0], order=order), derivative_j, derivative_k])
+        rows.append([_difference(middle, 2, order), _difference(middle, 1, order), difference_k])
+    # det(1 + D H) = det(1 / H + D) det(H): the differences D need no scaling by the voxel size H of their own.
+    two_voxels = 2 * np.asarray(field.grid.spacing)
     for axis in range(3):
-        rows[axis][axis] += np.float32(1)
-    return determinant(rows)
+        rows[axis][axis] += np.float32(two_voxels[axis])
+    found = determinant(rows)
+    found *= np.float32(1 / np.prod(two_voxels))
+    return found
 
 
 def determinant(rows: list[list[F32]]) -> F32:
