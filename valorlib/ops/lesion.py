@@ -19,6 +19,8 @@ Mask = NDArray[np.bool_]
 Field = NDArray[np.float32]
 LARGEST_STEP_MM = 3.0
 LARGE_MM3 = 8000.0
+MEAN_REACH = 0.80
+"""Of a tumor without borders, in parts of the distance to its farthest point."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,11 +255,14 @@ def _feature(scene: Scene, name: str, settings: LesionSettings) -> tuple[Field, 
         base = -scene.channels[0]
     else:
         base = scene.channels[0]
-    fine, coarse = smoothed(base, 0.8, spacing), smoothed(base, 1.3, spacing)
+    fine, coarse = smoothed(base, 0.6, spacing), smoothed(base, 1.3, spacing)
     if name == "band":
         marker = _balls(scene, scene.clicks, 1.5)
         fine = -np.abs(fine - fine[marker].mean())
         return fine.astype(np.float32), marker
+    if scene.middle is not None and settings.extent_mm > 0:
+        # Where the border is not seen, the drag knows better than the brightest place near the click.
+        return fine, ball(fine.shape, scene.middle.tolist(), 1.5, spacing)
     places = np.stack([snap(coarse, click, spacing, settings.snap_mm) for click in scene.clicks])
     return fine, _balls(scene, places, 1.5)
 
@@ -317,8 +322,8 @@ def _model(
 def _extent_cost(scene: Scene, feature: Field, middle: NDArray[np.float64], settings: LesionSettings) -> Field:
     """Fitting term when the extent is known: a ball around the middle, less what looks foreign to it.
 
-    Foreign is what differs from the middle by more than half the step to the ball's surroundings. Without such a step
-    the border lies a little within the extent, which is how far the tumor reaches at most.
+    Foreign is what differs from the middle by more than half the step to the ball's surroundings. Without a clear
+    step the border lies a little within the extent, which is how far the tumor reaches at most.
     """
     radius, spacing = settings.extent_mm, scene.region.spacing
     share = distance_to(feature.shape, middle.tolist(), spacing) / radius
@@ -326,10 +331,10 @@ def _extent_cost(scene: Scene, feature: Field, middle: NDArray[np.float64], sett
     level = float(np.median(core))
     spread = 2.5 * 1.4826 * float(np.median(np.abs(core - level))) + 1e-3
     step = abs(level - float(np.median(shell))) if shell.size else 0.0
-    reach = 0.82 + 0.10 * float(np.clip(step / spread - 1.0, 0.0, 1.0))
     foreign = np.abs(feature - level) / max(spread, step / 2)
+    reach = MEAN_REACH + 0.12 * float(np.clip(step / spread - 5.0, 0.0, 1.0))
     beyond = np.clip(8.0 * (share - reach), -0.3, 4.0)
-    return np.asarray(np.clip(foreign - 1.0, -0.7, 2.0) + beyond, dtype=np.float32)
+    return np.asarray(np.clip(foreign - 1.25, -0.5, 2.0) + beyond, dtype=np.float32)
 
 
 def _middle(scene: Scene, settings: LesionSettings) -> NDArray[np.float64]:

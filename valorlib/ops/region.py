@@ -12,6 +12,8 @@ from scipy import ndimage
 from valorlib.core.grid import Grid
 from valorlib.core.images import Image
 
+LAST_BITS = 1e-6
+
 
 @dataclass(frozen=True, eq=False)
 class Region:
@@ -41,8 +43,9 @@ def region_box(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First and one-past-last voxel (i, j, k) of the box between two continuous indices (i, j, k), cut to the image."""
     size = np.asarray(image.grid.size)
-    start = np.clip(np.floor(np.asarray(low)), 0, size - 1).astype(np.int64)
-    stop = np.clip(np.ceil(np.asarray(high)) + 1, start + 1, size).astype(np.int64)
+    # A box must not depend on the last bit of an index.
+    start = np.clip(np.floor(np.asarray(low) + LAST_BITS), 0, size - 1).astype(np.int64)
+    stop = np.clip(np.ceil(np.asarray(high) - LAST_BITS) + 1, start + 1, size).astype(np.int64)
     return start, stop
 
 

@@ -21,6 +21,7 @@ from valorlib.ops.lesion import Lesion, LesionSettings, find_lesion, finish, pre
 from valorlib.ops.region import Region, cut_region, paste_region
 
 LARGEST_RADIUS_VOXELS = 28.0
+OWN_SPACING_MM = (0.8, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,9 @@ class SelectiveOptions(Options):
         2.5, "The click moves to the most lesion-like place this near", low=0.0, high=10.0, unit="mm"
     )
     radius_mm: float = option(20.0, "Region looked at around the clicks", low=5.0, high=100.0, unit="mm")
-    spacing_mm: float = option(1.0, "Voxels the model works on", low=0.3, high=5.0, unit="mm", advanced=True)
+    spacing_mm: float = option(
+        0.0, "Voxels the model works on; 0: the image's, 0.8 to 1 mm", low=0.0, high=5.0, unit="mm", advanced=True
+    )
     passes: int = option(2, "Times the local intensities are measured again", low=0, high=5, advanced=True)
     background_mm: float = option(
         2.0, "Radius around a background click that is surely outside", low=0.5, high=20.0, unit="mm", advanced=True
@@ -226,7 +229,8 @@ def _region(
     kept = None if regions is None else regions.get(number)
     if kept is not None and np.all(kept.grid.contains(clicks)):
         return kept
-    spacing_mm = max(options.spacing_mm, radius_mm / LARGEST_RADIUS_VOXELS)
+    wanted_mm = options.spacing_mm or float(np.clip(min(image.grid.spacing), *OWN_SPACING_MM))
+    spacing_mm = max(wanted_mm, radius_mm / LARGEST_RADIUS_VOXELS)
     region = cut_region(image, clicks, radius_mm=radius_mm, spacing_mm=spacing_mm)
     if regions is not None:
         regions[number] = region
