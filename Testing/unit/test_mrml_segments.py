@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import vtk
-from unit.geometry import GRID, blobs, smooth_field, texture, turned
+from unit.geometry import GRID, blobs, smooth_field, turned
 
 from valorlib.convert import mrml
 from valorlib.convert.mrml_segments import SURFACE
-from valorlib.convert.mrml_space import apply_vtk
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.images import LabelMap
@@ -24,23 +23,10 @@ def scene():
     return slicer.vtkMRMLScene()
 
 
-def volume(scene, image=None, name="Volümen"):
-    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
-    mrml.set_image(node, image if image is not None else texture())
-    return node
-
-
 def transform(scene, what, kind="vtkMRMLTransformNode"):
     node = scene.AddNewNodeByClass(kind, "transform")
     mrml.set_transform(node, what)
     return node
-
-
-def through_slicer(node, points):
-    """World (fixed) to what lies under the node, by Slicer."""
-    general = vtk.vtkGeneralTransform()
-    node.GetTransformFromWorld(general)
-    return apply_vtk(general, points)
 
 
 def segmentation(scene, labels=None, name="S"):
