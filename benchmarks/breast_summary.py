@@ -8,14 +8,44 @@ from pathlib import Path
 import numpy as np
 
 RESULTS = Path(__file__).resolve().parent / "results"
+OURS = "valor:default"
+METHODS = ("valor", "valor_net", "compositive")
+
+
+def beside(cases):
+    """Each peer against `valor` on the pairs that both ran: CPU seconds and landmark error as multiples of ours.
+
+    Peers only register; so the seconds are compared with those of the whole job and with those of its registration.
+    """
+    found = {}
+    for peer in sorted({name for runs in cases for name in runs if name.split(":")[0] not in METHODS}):
+        both = [(runs[OURS], runs[peer]) for runs in cases if OURS in runs and peer in runs]
+        slower = [theirs["cpu_seconds"] / ours["cpu_seconds"] for ours, theirs in both]
+        alone = [theirs["cpu_seconds"] / registration(ours["stages"]) for ours, theirs in both]
+        worse = [theirs["landmark_mean_mm"] / ours["landmark_mean_mm"] for ours, theirs in both]
+        found[peer] = {
+            "cases": len(both),
+            "least_times_slower": min(slower),
+            "median_times_slower": float(np.median(slower)),
+            "least_times_slower_than_registration": min(alone),
+            "least_times_the_error": min(worse),
+            "faster_and_more_accurate_in": sum(s < 1 and w < 1 for s, w in zip(slower, worse, strict=True)),
+        }
+    return found
+
+
+def registration(stages):
+    """CPU seconds of what peers do as well: all but the segmentation."""
+    return sum(stages[name] for name in ("prepare", "register", "fields"))
 
 
 def main():
-    runs = {}
+    runs, cases = {}, []
     for path in sorted(RESULTS.glob("breast_1*.json")):
-        for name, numbers in json.loads(path.read_text())["runs"].items():
-            if "failed" not in numbers:
-                runs.setdefault(name, []).append(numbers)
+        good = {name: row for name, row in json.loads(path.read_text())["runs"].items() if "failed" not in row}
+        cases.append(good)
+        for name, numbers in good.items():
+            runs.setdefault(name, []).append(numbers)
     summary = {}
     for name, rows in runs.items():
         column = lambda key, rows=rows: np.array([row[key] for row in rows], dtype=float)  # noqa: E731
@@ -33,6 +63,7 @@ def main():
             "cpu_seconds_worst": float(column("cpu_seconds").max()),
             "peak_memory_gb": float(column("peak_memory_gb").max()),
         }
+    summary["beside"] = beside(cases)
     text = json.dumps(summary, indent=1) + "\n"
     (RESULTS / "breast_summary.json").write_text(text)
     print(text)
