@@ -91,7 +91,7 @@ class Page:
 
     def choose_layout(self, title):
         """Choose another arrangement of the views."""
-        self.page.get_by_label("Arrangement of the views").locator("visible=true").first.click()
+        self.page.get_by_label("Arrangement of the views").first.click(force=True)
         self.page.get_by_role("option", name=title, exact=True).click()
         self.wait_for_views()
 
@@ -175,13 +175,13 @@ class Page:
         """The picture of a view, (rows, columns, 3)."""
         from PIL import Image
 
-        self.page.wait_for_timeout(700)
+        self.page.wait_for_timeout(300)
         shot = self.page.locator(".layout-grid-item").nth(number).screenshot()
         return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"), dtype=float)
 
     def changed(self, number, before, least=0.0005):
         """Wait until a share of the pixels of a view differs from an earlier picture."""
-        for _try in range(8):
+        for _try in range(20):
             share = float((np.abs(self.view(number) - before).max(axis=2) > 30).mean())
             if share >= least:
                 return
@@ -234,7 +234,7 @@ class Kept:
             self.app = None
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def kept():
     found = Kept()
     yield found

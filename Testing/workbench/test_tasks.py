@@ -5,18 +5,38 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from valor_workbench import tasks, tasks_dicom, tasks_files, tasks_registration
+from valor_workbench import tasks, tasks_dicom, tasks_files, tasks_registration, tasks_uncertainty
 from valor_workbench.charts import with_read_out
 from valor_workbench.logic.measures import ras_of, registration_rows, registration_summary
+from valor_workbench.logic.method import options_from, options_text
 from valor_workbench.logic.runs import time_words
 from valor_workbench.worker import Attempt, Context
+from valorlib import catalog
 from valorlib.convert.files import write_image, write_labels
+from valorlib.convert.surfaces import Surface, write_surface
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.images import Image, LabelMap
 from valorlib.core.inputs import ImagePair
 from valorlib.core.transforms import DisplacementField
 from valorlib.metrics.contours import Contours
+
+SUFFIXES = (
+    "nii.gz",
+    "mha",
+    "h5",
+    "tfm",
+    "mat",
+    "mrk.json",
+    "fcsv",
+    "csv",
+    "seg.nrrd",
+    "dcm",
+    "stl",
+    "ply",
+    "vtk",
+    "obj",
+)
 
 
 @pytest.fixture
@@ -46,6 +66,42 @@ def test_a_file_is_opened_for_what_it_holds(context, image, tmp_path):
     assert len(tasks.open_path(context, tmp_path / "seeds.csv").points.points) == 1
 
 
+def test_surface_files_are_one_set_named_by_their_files(context, tmp_path):
+    corners = np.asarray([(0, 0, 0), (20, 0, 0), (0, 20, 0), (0, 0, 20)], dtype=float)
+    solid = Surface(corners, np.asarray([(0, 2, 1), (0, 1, 3), (0, 3, 2), (1, 2, 3)]))
+    (tmp_path / "day").mkdir()
+    paths = [tmp_path / "day" / name for name in ("liver.vtk", "spleen.vtk")]
+    for path in paths:
+        write_surface(solid, path)
+    one = tasks.open_path(context, paths[0])
+    assert list(one.surfaces) == ["liver"]
+    np.testing.assert_allclose(one.surfaces["liver"].points.max(axis=0), (20, 20, 20), atol=1e-4)
+    both = tasks.open_surfaces(context, paths)
+    assert (both.name, list(both.surfaces)) == ("liver.vtk and 1 more", ["liver", "spleen"])
+    folder = tasks.open_path(context, tmp_path / "day")
+    assert (folder.name, list(folder.surfaces)) == ("day", ["liver", "spleen"])
+    with pytest.raises(InputError, match="got liver twice"):
+        tasks.open_surfaces(context, [paths[0], paths[0]])
+
+
+def test_options_come_back_from_a_saved_scene_and_damaged_ones_do_no_harm():
+    options = catalog.load("mo_bcpd").presets["quick"]
+    assert options_from(type(options)(), options_text(options)) == options
+    assert options_text(None) == ""
+    for text in ("", "{", "[1]", '{"no_such_option": 3}', '{"length_mm": "far"}', '{"length_mm": -1e9}'):
+        assert isinstance(options_from(options, text), type(options))
+
+
+def test_a_saved_chart_is_drawn_from_its_table(context):
+    volume = np.linspace(0, 100, 11)
+    columns = {"Volume (%)": volume}
+    for line, more in (("nominal", 0.0), ("p05", -2.0), ("p50", 0.0), ("p95", 2.0)):
+        columns[f"<b>target</b> {line} (Gy)"] = 60 - volume / 10 + more
+    svg = tasks_uncertainty.chart_of_table(context, columns)
+    assert svg.count("valor-mark") == 80
+    assert "<b>" not in svg
+
+
 def test_a_corrupt_file_is_refused_in_one_sentence(context, tmp_path):
     path = tmp_path / "broken.nrrd"
     path.write_bytes(b"NRRD0004\ntype: short\n")
@@ -53,10 +109,7 @@ def test_a_corrupt_file_is_refused_in_one_sentence(context, tmp_path):
         tasks.open_path(context, path)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["a.nii.gz", "a.mha", "a.h5", "a.tfm", "a.mat", "a.mrk.json", "a.fcsv", "a.csv", "a.seg.nrrd", "a.dcm", "a.stl"],
-)
+@pytest.mark.parametrize("name", [f"a.{suffix}" for suffix in SUFFIXES])
 @pytest.mark.parametrize("content", [b"", b"\x00\xff\x17nothing that anybody knows\n" * 20], ids=["empty", "noise"])
 def test_noise_and_empty_files_of_every_kind_are_refused_in_one_sentence(context, tmp_path, name, content):
     (tmp_path / "own").mkdir()
