@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from run import about
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial.transform import Rotation
 
@@ -152,7 +153,8 @@ def main() -> None:
         except Exception as error:
             rows.append({"case": f"{job.__name__}_{words[0]}", "failed": f"{type(error).__name__}: {error}"})
         print(json.dumps(plain(rows[-1])), flush=True)
-        record = {"command": "python benchmarks/real.py", "versions": versions(), "cases": rows}
+        about_it = {"command": "python benchmarks/real.py", "commit": about()["commit"], "versions": versions()}
+        record = {**about_it, "cases": rows}
         RESULT.write_text(json.dumps(plain(record), indent=1) + "\n", encoding="utf-8")
 
 
