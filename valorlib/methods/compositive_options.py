@@ -144,7 +144,9 @@ PRESETS = {
     "brain_mr_bias": _preset(
         BRAIN, similarity="lncc", both_edges=False, force_mm=(4.0, 2.0, 2.0), smooth_mm=(3.0, 1.4, 1.0), soften=0.3
     ),
-    "brain_mr_draft": _preset(BRAIN, levels_mm=(4.0, 2.0), smooth_mm=(3.0, 1.2), **_two(BRAIN)),
+    "brain_mr_draft": _preset(
+        BRAIN, **{**_two(BRAIN), "levels_mm": (4.0, 2.0), "iterations": (20, 12), "smooth_mm": (3.0, 1.0)}
+    ),
     "brain_mr_smooth": _preset(
         BRAIN, ssd_weight=8.0, volume_mm=(1.25, 1.25, 1.25), iterations=(25, 24, 12), soften=1.0
     ),

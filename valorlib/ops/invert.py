@@ -49,8 +49,9 @@ def invert_field(
     unit = np.where(sizes > 1, 2.0 / np.maximum(sizes - 1, 1), 1.0)
     to_unit = unit[:, None] * np.linalg.inv(field.grid.matrix[:3, :3])
     from_unit = torch.from_numpy(np.linalg.inv(to_unit)).float()
-    u = torch.from_numpy(np.ascontiguousarray(np.moveaxis(field.array, -1, 0)))
-    u = torch.einsum("ab,bkji->akji", torch.from_numpy(to_unit).float(), u)[None]
+    u = torch.einsum("ab,kjib->akji", torch.from_numpy(to_unit).float(), torch.from_numpy(field.array)).contiguous()[
+        None
+    ]
     step = np.linalg.inv(field.grid.matrix) @ grid.matrix
     out = np.zeros((count, 3), dtype=np.float32) if start is None else start.array.reshape(-1, 3).copy()
     left = np.zeros(count, dtype=np.float32)

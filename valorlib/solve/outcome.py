@@ -18,7 +18,7 @@ from valorlib.core.grid import Grid
 from valorlib.core.transforms import DisplacementField
 from valorlib.ops.jacobian import jacobian_determinant
 from valorlib.ops.mapping import GridMapper, slabs
-from valorlib.ops.smooth import along_axes, gaussian, resize_matrices
+from valorlib.ops.smooth import along_axes, resize_matrices
 from valorlib.ops.transforms import invert_field, map_points
 from valorlib.ops.warp import sample
 from valorlib.solve.frame import Frame
@@ -28,8 +28,9 @@ INVERSE_MM = 2.0
 LIBRARIES_GB = 0.35
 FINE_MM, TOLERANCE_MM = 0.1, 0.02
 """Residual from which on the inverse is worked out again at full detail, and what is left there."""
-MEND_MM, MEND_REACH_MM, MEND_SHARE, MENDINGS = 0.45, 2.0, 0.01, 3
-"""Residual from which on the motion is smoothed, how far around, up to which share of all points, how often."""
+SEED_MM, MEND_MM, MEND_REACH_MM, MEND_SHARE, MENDINGS = 0.3, 0.45, 2.0, 0.01, 6
+"""Residual around which is looked closely, residual from which on the motion is smoothed, how far around, up to which
+share of all points, how often."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,13 +94,10 @@ def outcome_of(displacement: DisplacementField, moving: Grid, *, mend: bool = Tr
     mend: smooth the displacement on the spot where it is so steep that no field on the moving grid undoes it.
     """
     inverse, length, there = inverse_on(displacement, moving)
-    for _ in range(MENDINGS if mend else 0):
-        bad = length > MEND_MM
-        if not 0 < bad.sum() < MEND_SHARE * bad.size:
-            break
-        ends = there[:, bad]
-        displacement = _mended(displacement, ends, inverse)
-        inverse, length, there = _improved(displacement, inverse, _around(ends, moving, MEND_REACH_MM + 4))
+    seeds = length > SEED_MM
+    if mend and 0 < seeds.sum() < MEND_SHARE * seeds.size:
+        displacement, inverse = mended(displacement, inverse, there[:, seeds])
+        length, _ = residual_mm(displacement, inverse)
     mean_mm, max_mm = (float(length.mean()), float(length.max())) if len(length) else (0.0, 0.0)
     determinant = jacobian_determinant(displacement).array
     log = np.log(np.maximum(determinant, 1e-3))
@@ -116,34 +114,67 @@ def inverse_on(
     from there.
     """
     coarse, _ = invert_field(displacement, _coarse(moving), tolerance_mm=TOLERANCE_MM)
-    values = torch.from_numpy(np.ascontiguousarray(np.moveaxis(coarse.array, -1, 0)))
-    values = along_axes(values, resize_matrices(values, values.shape[1:], moving.shape))
-    inverse = DisplacementField(np.ascontiguousarray(values.movedim(0, -1).numpy()), moving)
+    inverse = _finer(coarse, moving)
     length, there = residual_mm(displacement, inverse)
     bad = length > FINE_MM
     if not bad.any():
         return inverse, length, there
-    return _improved(displacement, inverse, _around(there[:, bad], moving, 0.5 * INVERSE_MM))
-
-
-def _improved(
-    displacement: DisplacementField, inverse: DisplacementField, where: NDArray[np.bool_]
-) -> tuple[DisplacementField, NDArray[np.float32], NDArray[np.float32]]:
-    inverse, _ = invert_field(displacement, inverse.grid, start=inverse, where=where, tolerance_mm=TOLERANCE_MM)
+    where = _around(there[:, bad], moving, 0.5 * INVERSE_MM)
+    inverse, _ = invert_field(displacement, moving, start=inverse, where=where, tolerance_mm=TOLERANCE_MM)
     return inverse, *residual_mm(displacement, inverse)
 
 
-def _mended(
-    displacement: DisplacementField, ends: NDArray[np.float32], inverse: DisplacementField
-) -> DisplacementField:
-    """The displacement smoothed by a voxel around the points whose ends are given (voxels of the inverse, (3, n))."""
-    grid = displacement.grid
-    points = map_points(inverse, inverse.grid.to_world(ends[::-1].T))
-    where = torch.from_numpy(_around(grid.to_index(points).T[::-1], grid, MEND_REACH_MM)).float()[None]
-    reach = [1.0 if n > 1 else 0.0 for n in grid.shape]
-    u = torch.from_numpy(np.ascontiguousarray(np.moveaxis(displacement.array, -1, 0)))
-    u = u + gaussian(where, reach) * (gaussian(u, reach) - u)
-    return DisplacementField(np.ascontiguousarray(u.movedim(0, -1).numpy()), grid)
+def _finer(field: DisplacementField, grid: Grid) -> DisplacementField:
+    """The field on a finer grid over the same box, some slices at a time."""
+    values = torch.from_numpy(np.ascontiguousarray(np.moveaxis(field.array, -1, 0)))
+    k, j, i = resize_matrices(values, values.shape[1:], grid.shape)
+    k = torch.eye(grid.shape[0]) if k is None else k
+    out = np.empty((*grid.shape, 3), dtype=np.float32)
+    for slab in slabs(grid):
+        out[slab] = along_axes(values, [k[slab], j, i]).movedim(0, -1).numpy()
+    return DisplacementField(out, grid)
+
+
+def mended(
+    displacement: DisplacementField, inverse: DisplacementField, seeds: NDArray[np.float32]
+) -> tuple[DisplacementField, DisplacementField]:
+    """Both ways, with the displacement smoothed at the voxels near `seeds` that the inverse brings back too far off.
+
+    Args:
+        displacement: fixed to moving.
+        inverse: moving to fixed.
+        seeds: (3, n) places to look around, voxels (k, j, i) of the inverse.
+    """
+    grid, other = displacement.grid, inverse.grid
+    near = grid.to_index(map_points(inverse, other.to_world(seeds[::-1].T)))[:, ::-1].T
+    region = np.argwhere(_around(near, grid, MEND_REACH_MM))
+    points = grid.to_world(region[:, ::-1])
+    for _ in range(MENDINGS):
+        ends = map_points(displacement, points)
+        off = np.linalg.norm(map_points(inverse, ends) - points, axis=1)
+        bad = (off > MEND_MM) & other.contains(ends)
+        if not bad.any():
+            break
+        displacement = _relaxed(displacement, _around(region[bad].T, grid, MEND_REACH_MM))
+        where = _around(other.to_index(ends[bad])[:, ::-1].T, other, 2 * MEND_REACH_MM)
+        inverse, _ = invert_field(displacement, other, start=inverse, where=where, tolerance_mm=TOLERANCE_MM)
+    return displacement, inverse
+
+
+def _relaxed(displacement: DisplacementField, where: NDArray[np.bool_]) -> DisplacementField:
+    """The displacement with each of the given voxels drawn toward the mean of its neighbors, three times."""
+    array, at = displacement.array.copy(), np.argwhere(where)
+    sizes = np.asarray(where.shape)
+    for _ in range(3):
+        total, count = np.zeros((len(at), 3), dtype=np.float32), 0
+        for axis in np.flatnonzero(sizes > 1):
+            for way in (-1, 1):
+                beside = at.copy()
+                beside[:, axis] = np.clip(at[:, axis] + way, 0, sizes[axis] - 1)
+                total += array[tuple(beside.T)]
+                count += 1
+        array[tuple(at.T)] = 0.5 * (array[tuple(at.T)] + total / count)
+    return DisplacementField(array, displacement.grid)
 
 
 def _around(there: NDArray[np.floating], grid: Grid, reach_mm: float) -> NDArray[np.bool_]:
