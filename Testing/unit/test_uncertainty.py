@@ -133,7 +133,6 @@ def test_an_empty_structure_file_and_a_negative_dose_are_refused(folder, tmp_pat
     refused(folder, tmp_path, "negative", dose=tmp_path / "negative.nrrd")
 
 
-@pytest.mark.slow
 def test_one_voxel_zero_dose_identity_and_folds_are_answered_with_a_warning(folder, tmp_path, case):
     grid = case.pair.fixed.grid
     one = np.zeros(grid.shape, dtype=np.int32)

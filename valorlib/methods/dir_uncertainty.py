@@ -29,6 +29,7 @@ from valorlib.solve.error_estimates import (
     Register,
     WorkingPair,
     anchored,
+    backward,
     ensemble,
     full_estimate,
     own_register,
@@ -168,10 +169,10 @@ def _raw(
             work.fixed, work.moving, work.field, settings, seed=run.seed, progress=run.progress
         ), None
     full = options.mode == "own" and options.quality == "full"
-    share = 1.0 if options.mode == "anchor" else 0.3 if full else 0.8
+    share = 0.3 if full else 0.8
     fields = ensemble(work, register, 4, part(run.progress, 0.0, share))
     if options.mode == "anchor":
-        found = anchored(work, fields)
+        found = anchored(work, fields, backward(work, register, part(run.progress, share, 1.0)))
         return found.sigma, found
     if not full:
         return quick_estimate(work, fields, register, part(run.progress, share, 1.0)), None

@@ -23,6 +23,7 @@ from valorlib.ops.error_maps import (
     smoothed,
     squared_length,
 )
+from valorlib.ops.invert import invert_field
 from valorlib.ops.known_truth import denoised, known_pair, noise_level, random_field
 from valorlib.ops.overlap import body_mask
 from valorlib.ops.resample import resample_image
@@ -117,21 +118,42 @@ class Anchored:
     likeness: tuple[float, float]
 
 
-def anchored(pair: WorkingPair, fields: tuple[DisplacementField, ...], *, own_factor: float = 1.0) -> Anchored:
-    """sigma^2 = smooth(|u - u_own|^2) + sigma_own^2: the difference to an independent registration, plus its own doubt.
+def anchored(pair: WorkingPair, fields: tuple[DisplacementField, ...], back: DisplacementField) -> Anchored:
+    """The difference to an independent registration, plus that one's own doubt.
+
+    The independent registration is the mean of the one there and the inverse of the one back, whose errors are partly
+    their own: the mean has fewer. sigma^2 = smooth(|u - mean|^2) + spread of the settings^2 + |half their distance|^2.
 
     Args:
         pair: images and the field judged.
         fields: of our own registration, the usual setting first.
-        own_factor: weight of the spread of our own registrations.
+        back: of `backward`.
     """
-    difference = pair.field.array - fields[0].array
-    own = own_factor * disagreement(fields, smooth_mm=4.0)
-    sigma = np.sqrt(smoothed(squared_length(difference), pair.grid, 2.0) + own**2).astype(np.float32)
-    likeness = [
-        float(local_correlation(pair.fixed, pair.warped(f))[pair.inside].mean()) for f in (pair.field, fields[0])
-    ]
+    there, again = fields[0], inverse_of(pair, back)
+    middle = DisplacementField(np.asarray((there.array + again.array) / 2, dtype=np.float32), pair.grid)
+    difference = pair.field.array - middle.array
+    half = root_mean_square([(there.array - again.array) / 2], pair.grid, smooth_mm=8.0)
+    own = disagreement(fields) ** 2 + half**2
+    sigma = np.sqrt(smoothed(squared_length(difference), pair.grid, 2.0) + own).astype(np.float32)
+    likeness = [float(local_correlation(pair.fixed, pair.warped(f))[pair.inside].mean()) for f in (pair.field, middle)]
     return Anchored(sigma, difference, likeness[1] < likeness[0] - 0.01, (likeness[0], likeness[1]))
+
+
+def backward(pair: WorkingPair, register: Register, progress: Progress) -> DisplacementField:
+    """Registration in the other direction, from the moving image after the affine start to the fixed one."""
+    aligned = resample_image(pair.moving, pair.grid, pair.start)
+    return _without_start(pair, register)(aligned, pair.fixed, 0, progress)
+
+
+def inverse_of(pair: WorkingPair, back: DisplacementField) -> DisplacementField:
+    """What the registration back says of the way there."""
+    return to_displacement(Chain((invert_field(back, pair.grid)[0], pair.start)), pair.grid)
+
+
+def there_and_back(pair: WorkingPair, field: DisplacementField, back: DisplacementField) -> F32:
+    """How far a point lands from where it began after the field and the registration in the other direction."""
+    undo = AffineTransform(np.asarray(np.linalg.inv(pair.start.matrix), dtype=np.float64))
+    return np.asarray(to_displacement(Chain((field, undo, back)), pair.grid).array, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,20 +219,13 @@ def consistency(
     return tuple(found)
 
 
-def there_and_back(pair: WorkingPair, field: DisplacementField, register: Register, progress: Progress) -> F32:
-    """How far a point lands from where it began after the field and the registration in the other direction."""
-    aligned = resample_image(pair.moving, pair.grid, pair.start)
-    back = _without_start(pair, register)(aligned, pair.fixed, 0, progress)
-    undo = AffineTransform(np.asarray(np.linalg.inv(pair.start.matrix), dtype=np.float64))
-    return np.asarray(to_displacement(Chain((field, undo, back)), pair.grid).array, dtype=np.float32)
-
-
 def quick_estimate(
     pair: WorkingPair, fields: tuple[DisplacementField, ...], register: Register, progress: Progress
 ) -> F32:
-    """Geometric mean of the spread of several settings and of the way there and back, mm."""
-    loop = there_and_back(pair, fields[0], register, progress)
-    return geometric_mean([disagreement(fields), root_mean_square([loop], pair.grid, smooth_mm=8.0)])
+    """Root of the summed squares of the spread of several settings and of the way there and back, mm."""
+    loop = there_and_back(pair, fields[0], backward(pair, register, progress))
+    around = root_mean_square([loop], pair.grid, smooth_mm=2.0)
+    return np.asarray(np.hypot(disagreement(fields), around), dtype=np.float32)
 
 
 def _covering(pair: WorkingPair) -> Grid:
@@ -229,12 +244,11 @@ def full_estimate(
     seed: int,
     progress: Progress,
 ) -> F32:
-    """Geometric mean of bootstrap regressor, re-registration consistency, ensemble, and there and back, mm."""
-    spread = disagreement(fields)
+    """Geometric mean of bootstrap regressor, re-registration consistency, and the quick estimate (twice), mm."""
     half = max(1, repeats - 1)
     made = bootstrap(pair, fields[0], register, repeats, seed, part(progress, 0.0, 0.5))
     moved = consistency(pair, fields[0], register, half, seed, part(progress, 0.5, 0.87))
-    loop = there_and_back(pair, fields[0], register, part(progress, 0.87, 0.95))
+    quick = quick_estimate(pair, fields, register, part(progress, 0.87, 0.95))
     progress(0.96, "Fitting the error regressor")
     features, sizes = [], []
     for base, field, error in zip(made.bases, made.fields, made.errors, strict=True):
@@ -242,8 +256,7 @@ def full_estimate(
         sizes.append(np.linalg.norm(error[pair.inside], axis=-1).astype(np.float32))
     regressor = ErrorRegressor(np.concatenate(features), np.concatenate(sizes), seed=seed)
     predicted = regressor.sigma(local_features(pair.fixed, fields[0]))
-    around = root_mean_square([loop], pair.grid, smooth_mm=8.0)
-    return geometric_mean([predicted, root_mean_square(moved, pair.grid), spread, around])
+    return geometric_mean([predicted, root_mean_square(moved, pair.grid), quick, quick])
 
 
 def mapped_error(first: Transform, second: Transform, points: NDArray[np.float64]) -> NDArray[np.float64]:

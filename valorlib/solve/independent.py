@@ -21,7 +21,7 @@ class IndependentSettings:
     """How the second registration works. Variations of them make the ensemble.
 
     finest_mm: voxels of the last level. window_mm: reach of the similarity. smooth_mm: Gaussian on the whole field.
-    squared: for images of different contrast.
+    squared: for images of different contrast. floor: variance, of images scaled to 1, below which a window is noise.
     """
 
     finest_mm: float = 4.0
@@ -30,6 +30,7 @@ class IndependentSettings:
     gradient_mm: float = 5.0
     iterations: int = 40
     squared: bool = False
+    floor: float = 0.01
 
 
 def register_independently(
@@ -57,7 +58,9 @@ def register_independently(
         )
         for scale in (2.0, 1.0)
     ]
-    matching = Matching(squared=settings.squared, fixed_mask=mask)
+    matching = Matching(
+        squared=settings.squared, both_edges=not settings.squared, floor=settings.floor, fixed_mask=mask
+    )
     found = deform(fixed, moving, frame, levels, matching, device=device, progress=progress)
     return frame.displacement(found.u_mm, grid)
 
