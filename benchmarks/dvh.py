@@ -253,7 +253,7 @@ def main() -> None:
     args = parser.parse_args()
     jobs = {
         "analytic": lambda: analytic(args.offsets),
-        "eclipse_prostate": lambda: eclipse("quarter") + eclipse("half"),
+        "eclipse_prostate": lambda: eclipse("quarter") + eclipse("third") + eclipse("half"),
         "breast_boost": lambda: breast("quarter"),
         "openkbp": openkbp_summary,
         "dicompyler": lambda: referee(args.referee) if args.referee else None,

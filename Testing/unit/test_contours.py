@@ -28,9 +28,11 @@ def volume_cc(polygons, **options):
 
 
 HEIGHTS = np.arange(0, 20.1, 2.0)
+TALL = 21.0
+"""mm, with the usual end caps, a quarter of 2 mm each."""
 
 
-@pytest.mark.parametrize(("cap", "height"), [("none", 20.0), ("quarter", 21.0), ("half", 22.0)])
+@pytest.mark.parametrize(("cap", "height"), [("none", 20.0), ("quarter", 21.0), ("third", 20 + 4 / 3), ("half", 22.0)])
 def test_a_box_has_its_volume_by_each_end_cap_rule(cap, height):
     found = volume_cc([square(12, z) for z in HEIGHTS], cap=cap)
     assert found == pytest.approx(12 * 12 * height / 1000, rel=5e-3)
@@ -40,12 +42,12 @@ def test_the_volume_does_not_depend_on_how_the_planes_are_tilted():
     straight = [ring(8, z) for z in HEIGHTS]
     turned = [p @ TURN + (30.0, -12.0, 5.0) for p in straight]
     assert volume_cc(turned) == pytest.approx(volume_cc(straight), rel=3e-3)
-    assert volume_cc(straight) == pytest.approx(np.pi * 64 * 21 / 1000, rel=5e-3)
+    assert volume_cc(straight) == pytest.approx(np.pi * 64 * TALL / 1000, rel=5e-3)
 
 
 def test_a_contour_inside_another_is_a_hole_and_so_is_a_keyhole():
     ringed = [p for z in HEIGHTS for p in (square(12, z), square(6, z))]
-    expected = (144 - 36) * 21 / 1000
+    expected = (144 - 36) * TALL / 1000
     assert volume_cc(ringed) == pytest.approx(expected, rel=1e-2)
 
     def keyhole(z):
@@ -57,18 +59,18 @@ def test_a_contour_inside_another_is_a_hole_and_so_is_a_keyhole():
 
 def test_several_contours_in_a_slice_add_up():
     both = [p for z in HEIGHTS for p in (square(6, z, (-10, 0)), square(6, z, (10, 0)))]
-    assert volume_cc(both) == pytest.approx(2 * 36 * 21 / 1000, rel=1e-2)
+    assert volume_cc(both) == pytest.approx(2 * 36 * TALL / 1000, rel=1e-2)
 
 
 def test_a_missing_slice_is_bridged_and_a_wide_gap_splits():
     one_less = [square(12, z) for z in HEIGHTS if z != 10]
     solid = solid_of(Contours("A", tuple(one_less)))
     assert "missing" in solid.warnings[0]
-    assert sample_solid(solid).volume_cc == pytest.approx(144 * 21 / 1000, rel=5e-3)
+    assert sample_solid(solid).volume_cc == pytest.approx(144 * TALL / 1000, rel=5e-3)
     two_parts = [square(12, z) for z in (0, 2, 4, 6, 20, 22, 24, 26)]
     solid = solid_of(Contours("A", tuple(two_parts)))
     assert "2 parts" in solid.warnings[0]
-    assert sample_solid(solid).volume_cc == pytest.approx(2 * 144 * 7 / 1000, rel=1e-2)
+    assert sample_solid(solid).volume_cc == pytest.approx(2 * 144 * (TALL - 14) / 1000, rel=1e-2)
 
 
 def test_the_shape_between_two_slices_is_in_between():
@@ -116,5 +118,5 @@ def test_what_is_no_structure_is_refused_in_a_sentence(polygons, sentence):
 
 
 def test_an_unknown_cap_rule_is_refused():
-    with pytest.raises(InputError, match="cap: expected one of none, quarter, half"):
+    with pytest.raises(InputError, match="cap: expected one of none, quarter, third, half"):
         solid_of(Contours("A", (square(3, 0),)), cap="full")
