@@ -18,6 +18,8 @@ F32 = NDArray[np.float32]
 SLAB_VOXELS = 65_536
 """Voxels worked on at once: three components and nine derivatives of them fit the second-level cache."""
 
+KEPT_BYTES = 16_000_000
+
 
 def jacobian_determinant(field: DisplacementField, *, order: int = 2, threads: int = 1) -> Image:
     """Volume factor of x -> x + u(x) at each voxel: 1 keeps volume, 0.5 halves it, 0 or less is a fold.
@@ -28,6 +30,9 @@ def jacobian_determinant(field: DisplacementField, *, order: int = 2, threads: i
             use), 4 over four neighbors (more exact for smooth fields, blurs single folded voxels).
         threads: slabs worked on at the same time.
     """
+    # The C library gives blocks of a slab's size back to the system at each free, and touching new ones costs more than
+    # the arithmetic. Once a larger block was freed it keeps them.
+    np.empty(KEPT_BYTES, dtype=np.uint8)
     out = np.empty(field.grid.shape, dtype=np.float32)
 
     def work(part: slice) -> None:
