@@ -24,7 +24,7 @@ from valorlib.ops.organ_field import carried_masks
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("VALOR_DATA", ROOT / "shared" / "data"))
-METHODS = {"similarity": replace(OMC, size_mm=0.01, long_size_mm=0.0), "bcpd": BCPD, "gmc": GMC, "omc": OMC}
+METHODS = {"omc": OMC, "bcpd": BCPD, "gmc": GMC, "similarity": replace(OMC, size_mm=0.01, long_size_mm=0.0)}
 COLUMNS = ("surface_mean_mm", "hd95_mm", "dice", "log_volume_ratio", "overlap_pct", "in_others_pct")
 
 

@@ -46,17 +46,20 @@ class SurfaceFit:
     """Motion after the fit; distance_mm: mean over the nearer 70 % of the points, both ways, a mean over organs.
 
     spacing_mm: the same distance between the points of one cloud, a mean of both. alike: no large organ is of odd size.
+    far_share: distance of the farthest 5 % as a share of that in one cloud, a mean over organs; of the two directions
+    the lesser, so that noise in one cloud does not count.
     """
 
     motion: PointMotion
     distance_mm: float
     spacing_mm: float
     alike: bool
+    far_share: float
 
     @property
     def closed(self) -> bool:
         """The surfaces lie as close as two samples of one surface do."""
-        return self.alike and self.distance_mm <= CLOSED * self.spacing_mm
+        return self.alike and self.distance_mm <= CLOSED * self.spacing_mm and self.far_share <= CLOSED
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +117,8 @@ def fit_surfaces(level: Level, motion: PointMotion, *, loops: int, apart: float 
     for _ in range(loops):
         surfaces.solve(surfaces.match())
     surfaces.state_doubt(surfaces.match())
-    return SurfaceFit(surfaces.motion(), surfaces.distance_mm, surfaces.spacing_mm(), surfaces.alike)
+    distance, spacing = surfaces.distance_mm, surfaces.spacing_mm()
+    return SurfaceFit(surfaces.motion(), distance, spacing, surfaces.alike, surfaces.far_share())
 
 
 class _Surfaces:
@@ -176,6 +180,17 @@ class _Surfaces:
     def spacing_mm(self) -> float:
         """Of both clouds in the fixed world."""
         return (self.best[0] * self.patches.spacing_mm + self.fixed_spacing_mm) / 2
+
+    def far_share(self) -> float:
+        """See SurfaceFit."""
+        moved, shares = self.moved(), list[float]()
+        for organ in self.organs.tolist():
+            y = moved[self.own == organ]
+            trees = cKDTree(y), self.trees[organ]
+            own = [np.percentile(tree.query(tree.data, k=2)[0][:, 1], FAR_SHARE) for tree in trees]
+            far = [np.percentile(trees[1 - n].query(trees[n].data)[0], FAR_SHARE) for n in (0, 1)]
+            shares.append(float(min(far) / max(float(np.mean(own)), 1e-12)))
+        return float(np.mean(shares)) if shares else np.inf
 
     def _keep(self, distance: float, far: F64) -> None:
         """The state as it stands becomes the answer, unless surfaces, or an end of one organ, have come apart."""
