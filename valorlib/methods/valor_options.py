@@ -37,7 +37,7 @@ class ValorOptions(Options):
     levels_mm: tuple[float, ...] = option((5.6, 2.8, 1.4, 0.9), "Voxels of each level", low=0.2, high=20.0, unit="mm")
     iterations: tuple[int, ...] = option((25, 40, 30, 15), "Most steps at each level", low=1, high=1000)
     smoothness_mm: float = option(2.0, "Smoothness of the motion at the finest level", low=0.2, high=20.0, unit="mm")
-    reach_mm: float = option(8.0, "Neighborhood that moves together in a step", low=0.5, high=40.0, unit="mm")
+    reach_mm: float = option(10.0, "Neighborhood that moves together in a step", low=0.5, high=40.0, unit="mm")
     tumor_motion: tuple[str, ...] = option(
         ("free",), "Each tumor (or all): free, keeps its volume, or rigid", choices=MOTIONS
     )
@@ -94,12 +94,19 @@ class ValorOptions(Options):
 
 PRESETS = {
     "default": ValorOptions(),
-    "quick": ValorOptions(levels_mm=(4.0, 2.0), iterations=(25, 15)),
+    "quick": ValorOptions(levels_mm=(4.0, 2.0), iterations=(25, 15), reach_mm=8.0),
     "breast_3t_7t": ValorOptions(),
     "longitudinal": ValorOptions(
-        start="rigid", ignore_tumor_mm=5.0, levels_mm=(4.0, 2.0, 1.0), smoothness_mm=3.0, iterations=(30, 25, 12)
+        start="rigid",
+        ignore_tumor_mm=5.0,
+        levels_mm=(4.0, 2.0, 1.0),
+        smoothness_mm=3.0,
+        reach_mm=8.0,
+        iterations=(30, 25, 12),
     ),
-    "ct": ValorOptions(clip=(-1000.0, 400.0), levels_mm=(6.0, 3.0, 1.5), iterations=(40, 30, 15), smoothness_mm=3.0),
+    "ct": ValorOptions(
+        clip=(-1000.0, 400.0), levels_mm=(6.0, 3.0, 1.5), iterations=(40, 30, 15), smoothness_mm=3.0, reach_mm=8.0
+    ),
     "multimodal": ValorOptions(
         start="rigid",
         similarity="lncc_squared",
