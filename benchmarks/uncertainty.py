@@ -230,7 +230,7 @@ def summary(rows: list[Row]) -> dict:
 
 
 def scales(rows: list[Row]) -> dict:
-    """The table that ships: geometric mean and largest deviation (at least that of all sites), per estimate and site."""
+    """The table that ships: geometric mean and largest deviation, at least that of all sites, per estimate and site."""
     table: dict = {}
     for name in ("anchor", "own_quick", "own_full"):
         groups = {"any": [r for r in rows if r.estimate == name]}
