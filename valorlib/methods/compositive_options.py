@@ -167,7 +167,7 @@ REASONS = {
     "quick": "A first look in seconds.",
     "brain_mr": "Two subjects, same contrast, no shading: gray values are compared too, after histogram matching.",
     "brain_mr_bias": "Two subjects whose contrast or shading differs: local correlation alone.",
-    "brain_mr_draft": "As brain_mr without the finest level: a third of the time, nearly as good.",
+    "brain_mr_draft": "As brain_mr without the finest level: half the time, nearly as good.",
     "breast_mr": "Two breast scans: a neighborhood of 8 mm moves together, which bridges fat without texture.",
     "brain_mr_smooth": "As brain_mr with a gentler motion, where volume change is what is studied.",
     "lung_ct": "Inhale and exhale: the whole body moves smoothly.",
