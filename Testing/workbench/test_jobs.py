@@ -5,11 +5,15 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from valor_workbench.jobs import JobFailed, JobRunner, Progress, TimeLeft, after_memory_error, attempts
+from valor_workbench.logic.runs import RunLogic
+from valor_workbench.states import RunState
 from valor_workbench.worker import Attempt
 from valorlib.core.errors import Cancelled, InputError
 
@@ -150,6 +154,42 @@ def test_two_runs_queue_a_third_is_refused_and_cancel_forgets_the_waiting_one(tm
             with pytest.raises(Cancelled):
                 await one
         assert not runner.busy
+
+    run(work, tmp_path)
+
+
+class PageOfOne:
+    """As much of a session as the run box needs."""
+
+    def __init__(self, runner):
+        self.runs, self.server = runner, SimpleNamespace(state=nullcontext())
+        self.values = RunState()
+
+    def typed(self, kind):
+        return SimpleNamespace(data=self.values)
+
+    def say(self, text):
+        pass
+
+
+def test_a_run_that_waited_for_the_first_imports_is_not_shown_as_waiting_once_it_goes_on(tmp_path):
+    async def work(runner):
+        page = PageOfOne(runner)
+        imports = asyncio.ensure_future(runner.run(task("slow"), 0.3))
+        await asyncio.sleep(0.05)
+        mine = asyncio.ensure_future(RunLogic(page).run(task("slow"), 30))
+        await asyncio.sleep(0.05)
+        assert page.values.queued == 1
+        assert await imports == "done"
+        for _turn in range(200):
+            await asyncio.sleep(0.05)
+            if page.values.message == "Working":
+                break
+        assert page.values.running
+        assert page.values.queued == 0
+        runner.cancel()
+        with pytest.raises(Cancelled):
+            await mine
 
     run(work, tmp_path)
 

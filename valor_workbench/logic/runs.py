@@ -20,13 +20,26 @@ class RunLogic:
     async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run a task with its progress on the page."""
         runs, server = self._session.runs, self._session.server
+        waiting = runs.busy
+
+        def show(progress: Progress) -> None:
+            nonlocal waiting
+            if progress.message.startswith("Waiting"):
+                return
+            if waiting:
+                # Its turn has come: what it waited for may have been no run but the worker's first imports.
+                waiting = False
+                with server.state:
+                    self.state.data.queued = 0
+            self._show(progress)
+
         with server.state:
             self._session.say("")
             self.state.data.note = ""
-            self.state.data.queued = 1 if runs.busy else 0
+            self.state.data.queued = 1 if waiting else 0
             self.state.data.running = True
         try:
-            return await runs.run(function, *arguments, on_progress=self._show)
+            return await runs.run(function, *arguments, on_progress=show)
         finally:
             with server.state:
                 self.state.data.running = runs.busy
@@ -34,8 +47,6 @@ class RunLogic:
                 self.state.data.percent = 0.0
 
     def _show(self, progress: Progress) -> None:
-        if progress.message.startswith("Waiting"):
-            return
         with self._session.server.state:
             data = self.state.data
             data.percent = round(100 * progress.fraction, 1)
