@@ -95,5 +95,7 @@ def test_a_registration_is_started_and_cancelled_by_the_keyboard_alone(shared, v
     tab_to(page, "Cancel")
     page.page.keyboard.press("Enter")
     page.item("apply").wait_for()
+    page.page.get_by_label("Remove all clicks").click()
+    page.page.get_by_role("table", name="Clicks").wait_for(state="hidden")
     page.no_error()
     page.check_manners()
