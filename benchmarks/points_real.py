@@ -112,9 +112,13 @@ CASES = ("01", "02", "04", "06")
 
 
 def _table(folder, case, kind):
-    """(n, 6) inhale and exhale positions, mm."""
-    t = np.loadtxt(folder / f"copd{case}_{kind}_voxel.csv", delimiter=",", skiprows=1)
-    return np.concatenate([t[:, :3] * SPACING["insp"], t[:, 3:6] * SPACING["exp"]], 1)
+    """(n, 6) inhale and exhale positions, mm; the files differ in their order of columns."""
+    path = folder / f"copd{case}_{kind}_voxel.csv"
+    head = path.read_text().split("\n", 1)[0].split(",")
+    values = dict(zip(head, np.loadtxt(path, delimiter=",", skiprows=1).T, strict=True))
+    return np.concatenate(
+        [np.stack([values[f"{p}_{a}"] for a in "ijk"], 1) * SPACING[p] for p in ("insp", "exp")], axis=1
+    )
 
 
 def _errors(result, marks, organs, start):

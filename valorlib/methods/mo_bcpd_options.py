@@ -138,7 +138,15 @@ PRESETS = {
     "same_patient": replace(OMC, length_mm=50.0, size_mm=4.0, long_size_mm=10.0, similarity="rigid"),
     "lungs": replace(OMC, length_mm=80.0, size_mm=10.0, start="affine"),
     "keypoints": replace(
-        BCPD, length_mm=50.0, size_mm=15.0, long_size_mm=0.0, outliers=0.4, min_loops=15, epsilon_mm=1e-3, step_mm=0.2
+        BCPD,
+        length_mm=50.0,
+        size_mm=15.0,
+        long_size_mm=0.0,
+        outliers=0.4,
+        gamma=0.3,
+        min_loops=15,
+        epsilon_mm=1e-3,
+        step_mm=0.2,
     ),
     "quick": QUICK,
 }
