@@ -128,7 +128,7 @@ class Page:
 
     def done(self):
         """Wait for the result of a run, or fail with the sentence the page shows."""
-        self.item("summary").or_(self.item("error")).first.wait_for()
+        self.item("summary").or_(self.item("error")).first.wait_for(timeout=2 * WAIT_MS)
         assert not self.item("error").count(), self.item("error").inner_text()
         return self.item("summary").inner_text()
 
