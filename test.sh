@@ -26,7 +26,7 @@ step "ruff" $bin/ruff check .
 step "format" $bin/ruff format --check .
 step "types" $bin/mypy
 step "spelling" $bin/codespell README.md CHANGELOG.md CONTRIBUTING.md docs valorlib valor_workbench Testing
-step "panels" $bin/pytest -q Testing/panels -m "not slow and not gpu and not slicer and not web"
+step "panels" $bin/pytest -q -n 2 --dist loadfile Testing/panels -m "not slow and not gpu and not slicer and not web"
 step "browser" $bin/pytest -q Testing/workbench -m "web and not slow"
 step "library" $bin/pytest -q -n 2 --cov --cov-report=term:skip-covered --ignore=Testing/panels -m "not slow and not gpu and not slicer and not web"
 exit $failed
