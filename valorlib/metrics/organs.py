@@ -8,6 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
+from vtkmodules.vtkCommonCore import vtkPoints
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+from vtkmodules.vtkFiltersGeneral import vtkDistancePolyDataFilter
 
 from valorlib.core.grid import Grid
 from valorlib.core.images import LabelMap
@@ -36,7 +40,24 @@ class _Side(Protocol):
 
 def point_distances(first: F64, second: F64) -> dict[str, float]:
     """Nearest distances between two sets of points, both ways, mm; hd95_mm: the larger of the two directions."""
-    there, back = cKDTree(second).query(first)[0], cKDTree(first).query(second)[0]
+    return _summary(cKDTree(second).query(first)[0], cKDTree(first).query(second)[0])
+
+
+def surface_distances(first: _Mesh, second: _Mesh) -> dict[str, float]:
+    """As `point_distances`, from the corners of each surface to the nearest place on the other one's triangles."""
+    measure = vtkDistancePolyDataFilter()
+    measure.SignedDistanceOff()
+    measure.ComputeSecondDistanceOn()
+    measure.ComputeCellCenterDistanceOff()
+    for port, surface in enumerate((first, second)):
+        measure.SetInputData(port, _polydata(surface))
+    measure.Update()
+    found = (measure.GetOutput(), measure.GetSecondDistanceOutput())
+    there, back = (vtk_to_numpy(mesh.GetPointData().GetArray("Distance")).astype(np.float64) for mesh in found)
+    return _summary(there, back)
+
+
+def _summary(there: F64, back: F64) -> dict[str, float]:
     both = np.concatenate([there, back])
     return {
         "mean_mm": float(both.mean()),
@@ -44,6 +65,17 @@ def point_distances(first: F64, second: F64) -> dict[str, float]:
         "max_mm": float(both.max()),
         "hd95_mm": float(max(np.percentile(there, 95), np.percentile(back, 95))),
     }
+
+
+def _polydata(surface: _Mesh) -> vtkPolyData:
+    mesh, points, cells = vtkPolyData(), vtkPoints(), vtkCellArray()
+    points.SetData(numpy_to_vtk(np.ascontiguousarray(surface.points, dtype=np.float64), deep=True))
+    offsets = np.arange(0, 3 * len(surface.faces) + 1, 3, dtype=np.int64)
+    corners = np.ascontiguousarray(surface.faces.ravel(), dtype=np.int64)
+    cells.SetData(numpy_to_vtkIdTypeArray(offsets, deep=True), numpy_to_vtkIdTypeArray(corners, deep=True))
+    mesh.SetPoints(points)
+    mesh.SetPolys(cells)
+    return mesh
 
 
 def enclosed_ml(surface: _Mesh) -> float:
@@ -81,11 +113,10 @@ def organ_table(
             shift = result.moved.points[there] - pair.moving.points[there]
             row["moved_mm"] = float(np.linalg.norm(shift, axis=1).mean())
         if row["in_fixed"] and row["in_moving"] and result.moved is not None:
-            target = _shape(sides[0].surfaces.get(label), pair.fixed.points[here])
-            after = _shape(moved.get(label), result.moved.points[there])
-            start = sides[1].surfaces.get(label)
-            row["before"] = point_distances(_shape(start, pair.moving.points[there]), target)
-            row["after"] = point_distances(after, target)
+            target, target_points = sides[0].surfaces.get(label), pair.fixed.points[here]
+            start, end = sides[1].surfaces.get(label), moved.get(label)
+            row["before"] = _between(start, pair.moving.points[there], target, target_points)
+            row["after"] = _between(end, result.moved.points[there], target, target_points)
         row |= _volumes(sides, moved, warped, label)
         rows.append(row)
     return rows
@@ -95,14 +126,11 @@ def _owner(labels: NDArray[np.int64] | None, count: int) -> NDArray[np.int64]:
     return np.ones(count, dtype=np.int64) if labels is None else labels
 
 
-def dense_points(surface: _Mesh) -> F64:
-    """Corners and face centers of a surface."""
-    return np.concatenate([surface.points, surface.points[surface.faces].mean(1)])
-
-
-def _shape(surface: Any, points: F64) -> F64:
-    """Points of a surface, or the points themselves where there is none."""
-    return points if surface is None or not len(surface.faces) else dense_points(surface)
+def _between(moving: Any, moving_points: F64, fixed: Any, fixed_points: F64) -> dict[str, float]:
+    """Between surfaces where both sides have one, else between the points."""
+    if all(surface is not None and len(surface.faces) for surface in (moving, fixed)):
+        return surface_distances(moving, fixed)
+    return point_distances(moving_points, fixed_points)
 
 
 def _volumes(

@@ -19,7 +19,7 @@ from valorlib.core.images import LabelMap
 from valorlib.core.points import PointCloud, PointPair
 from valorlib.core.results import Result
 from valorlib.core.transforms import DisplacementField
-from valorlib.metrics.organs import dense_points, point_distances
+from valorlib.metrics.organs import surface_distances
 from valorlib.ops.organ_field import organ_field
 from valorlib.ops.transforms import to_displacement
 
@@ -183,8 +183,8 @@ def _sigma(result: Result, points: F64, labels: NDArray[np.int64]) -> F64:
 
 
 def _row(organs: Organs, number: int, moved: Triangles, sigma: F64, moved_by: F64) -> OrganRow:
-    target, start, after = (dense_points(s) for s in (organs.fixed[number], organs.moving[number], moved))
-    first, last = point_distances(start, target), point_distances(after, target)
+    target = organs.fixed[number]
+    first, last = surface_distances(organs.moving[number], target), surface_distances(moved, target)
     return OrganRow(
         organs.names[number],
         int(np.count_nonzero(organs.pair.moving.labels == number)),
