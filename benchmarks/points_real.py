@@ -18,7 +18,7 @@ from valorlib.core.points import PointCloud, PointPair
 from valorlib.core.run import Run
 from valorlib.methods.mo_bcpd import register
 from valorlib.methods.mo_bcpd_options import BCPD, GMC, OMC, PRESETS
-from valorlib.metrics.organs import enclosed_ml, point_distances, total_overlap
+from valorlib.metrics.organs import enclosed_ml, surface_distances, total_overlap
 from valorlib.metrics.overlap import overlap
 from valorlib.ops.organ_field import carried_masks
 
@@ -50,12 +50,10 @@ def carried_numbers(fixed, moving, labels, result):
         moved = result.model.move(
             surface.points, result.model.organs(np.full(len(surface.points), label), len(surface.points))
         )
-        first, second = (
-            np.concatenate([p, p[f].mean(1)]) for p, f in ((moved, surface.faces), (target.points, target.faces))
-        )
-        d = point_distances(first, second)
+        carried = Surface(moved, surface.faces)
+        d = surface_distances(carried, target)
         dice = overlap(masks[label], fixed.labels.array == label).dice
-        growth = enclosed_ml(Surface(moved, surface.faces)) / enclosed_ml(target)
+        growth = enclosed_ml(carried) / enclosed_ml(target)
         rows.append((d["mean_mm"], d["hd95_mm"], dice, abs(np.log(growth))))
     shared = total_overlap(masks, fixed.labels.grid)["pct"]
     return [float(v) for v in np.mean(rows, axis=0)] + [shared, in_others_pct(masks, fixed.labels)]
