@@ -89,9 +89,10 @@ def _answer(
     def progress(fraction: float, message: str) -> None:
         if stop.is_set():
             raise Cancelled
-        now = time.monotonic()
-        if message != last[1] or now - float(last[0]) > 0.1:  # type: ignore[arg-type]
-            last[:] = [now, message]
+        now, stage = time.monotonic(), message.split(",")[0]
+        # Each message redraws the page's panel: steps within a stage are told twice a second.
+        if stage != last[1] or now - float(last[0]) > 0.5:  # type: ignore[arg-type]
+            last[:] = [now, stage]
             send(number, "progress", float(fraction), str(message))
 
     path = folder / f"{uuid.uuid4().hex}.pickle"
