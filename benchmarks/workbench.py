@@ -119,7 +119,7 @@ def measure() -> dict[str, float]:
             beat.start()
             page.locator("[data-test=apply]:visible").click()
             page.locator("[data-test=cancel]:visible").wait_for()
-            page.wait_for_timeout(2000)
+            page.wait_for_timeout(800)
             beat.end()
             began = time.perf_counter()
             page.locator("[data-test=cancel]:visible").click()
