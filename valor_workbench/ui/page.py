@@ -68,7 +68,7 @@ def build_page(server: Any, names: Any, panels: Panels, actions: PageActions) ->
         with v.VNavigationDrawer(permanent=True, width=390, raw_attrs=['role="complementary"', 'aria-label="Panel"']):
             _messages(names, actions)
             for module, fill in panels.modules.items():
-                with html.Div(v_show=(f"{names.module} === '{module}'",), classes="valor-panel"):
+                with html.Div(v_if=(f"{names.module} === '{module}'",), classes="valor-panel"):
                     fill()
         with v.VMain(), html.Div(classes="valor-views"):
             panels.views(layout)
