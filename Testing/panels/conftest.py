@@ -103,3 +103,18 @@ def coarse_therapy(monkeypatch: pytest.MonkeyPatch) -> Any:
     case = therapy_case(9.0)
     monkeypatch.setattr(valorlib.demo_rt, "make_rt_case", lambda *_args, **_options: case)
     return case
+
+
+@pytest.fixture
+def panel(open_panel: Callable[..., Any], breast: Any) -> Any:
+    """The registration panel with a small pair, quick options."""
+    from host import driving
+
+    widget = open_panel("VALORRegistration")
+    from VALORPanels import samples
+
+    samples.loadBreastPair()
+    driving.spin()
+    widget._parameterNode.preset = "quick"
+    widget.methods.load()
+    return widget

@@ -7,22 +7,9 @@ import time
 import pytest
 import slicer
 from host import driving
-from host.driving import QtCore, QtTest, at_progress, click, spin
+from host.driving import QtCore, QtTest, at_progress, click
 
 from valorlib.core.errors import InputError
-
-
-@pytest.fixture
-def panel(open_panel, breast):
-    """The registration panel with a small pair, quick options."""
-    widget = open_panel("VALORRegistration")
-    from VALORPanels import samples
-
-    samples.loadBreastPair()
-    spin()
-    widget._parameterNode.preset = "quick"
-    widget.methods.load()
-    return widget
 
 
 def test_cancel_is_answered_within_a_second_when_a_step_is_long(panel):

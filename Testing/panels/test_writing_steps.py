@@ -14,19 +14,6 @@ def node_ids():
     return sorted(n.GetID() for n in kept if not n.IsA("vtkMRMLSubjectHierarchyNode"))
 
 
-@pytest.fixture
-def panel(open_panel, breast):
-    """The registration panel with a small pair, quick options."""
-    widget = open_panel("VALORRegistration")
-    from VALORPanels import samples
-
-    samples.loadBreastPair()
-    spin()
-    widget._parameterNode.preset = "quick"
-    widget.methods.load()
-    return widget
-
-
 class Between:
     """Does something once, by the event loop, after some steps of the writing; counts the steps that were taken."""
 
