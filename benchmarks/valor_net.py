@@ -1,12 +1,12 @@
 """VALOR-Net, default and as printed, beside `valor`, on the same generated slices with a known in-plane motion.
 
-    python benchmarks/valor_net.py [--cases 2] [--epochs 100]
-    python benchmarks/valor_net.py --paper-epochs 3
+    python benchmarks/valor_net.py [--cases 3] [--epochs 100]
+    python benchmarks/valor_net.py --full [--slices 1]
 
-Writes benchmarks/results/valor_net.json. Small on purpose (96 x 96 pixels, 2 slices, width 16), so that it ends within
-five minutes on one core; the paper trains 320 x 320 pixels at width 32 for 200 epochs. The second command runs a few
-epochs at that size, one slice, and says what 200 would cost by the seconds an epoch takes. The motion is in-plane,
-which is all that VALOR-Net can follow.
+Writes benchmarks/results/valor_net.json. The first command is small on purpose (96 x 96 pixels around the click,
+2 slices, width 16), so that it ends within minutes; the second runs both presets as they are (whole slices of 320 x 320
+pixels, width 32, 200 epochs) on one case, but for the number of slices: about seven CPU minutes a preset and slice.
+The motion is in-plane, which is all that VALOR-Net can follow.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -23,7 +22,9 @@ import numpy as np
 from scipy import ndimage
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from run import about  # noqa: E402
 
 from valorlib.catalog import load  # noqa: E402
 from valorlib.core.images import Image  # noqa: E402
@@ -38,7 +39,9 @@ from valorlib.ops.resample import resample_image  # noqa: E402
 from valorlib.ops.slice_block import block_grid  # noqa: E402
 from valorlib.ops.transforms import map_points, to_displacement  # noqa: E402
 
-CROP_MM, PIXELS, SLICES = 32.0, 96, 2
+SMALL = {"pixels": 96, "crop_mm": 32.0, "slices": 2, "width": 16}
+NETS = {"valor_net_default": ValorNetOptions(), "valor_net_as_printed": AS_PRINTED}
+PATH = ROOT / "benchmarks" / "results" / "valor_net.json"
 
 
 def in_plane_pair(seed):
@@ -60,9 +63,10 @@ def in_plane_pair(seed):
     return ImagePair(Image(1000 * noisy, grid, "fixed"), moving, case.pair.seeds), truth, case.moving_tumors
 
 
-def places_of(pair, truth, tumors, rng):
+def places_of(pair, truth, tumors, rng, options):
     """Points at edges and in the tumor, within the slices VALOR-Net sees: fixed places, true places, in tumor."""
-    block, _ = block_grid(pair.fixed.grid, pair.seeds.points, slices=SLICES, pixels=PIXELS, crop_mm=CROP_MM)
+    o = options
+    block, _ = block_grid(pair.fixed.grid, pair.seeds.points, slices=o.slices, pixels=o.pixels, crop_mm=o.crop_mm)
     grid = pair.fixed.grid
     slope = ndimage.gaussian_gradient_magnitude(pair.fixed.array, 1.0)
     points = grid.points().reshape(-1, 3)
@@ -104,97 +108,68 @@ def slice_dice(labels, tumors, block):
     return round(dice((labels.array > 0) & seen, (tumors.array > 0) & seen), 3)
 
 
-def one_case(seed, epochs):
+def one_case(seed, changes, keep):
+    """All methods on one case; `keep(row)` after each of them."""
     pair, truth, tumors = in_plane_pair(seed)
-    places = places_of(pair, truth, tumors, np.random.default_rng(seed))
-    small = {"pixels": PIXELS, "crop_mm": CROP_MM, "slices": SLICES, "width": 16, "epochs": epochs, "metrics_every": 50}
+    nets = {name: dataclasses.replace(preset, **changes) for name, preset in NETS.items()}
+    places = places_of(pair, truth, tumors, np.random.default_rng(seed), nets["valor_net_default"])
     still = DisplacementField(np.zeros((*pair.fixed.grid.shape, 3)), pair.fixed.grid)
     row = {"seed": seed, "before": judge(pair, truth, tumors, still, places)}
     row["at_truth"] = judge(pair, truth, tumors, truth, places)
-    valor = load("valor")
-    runs = {
-        "valor_net_default": ("valor_net", ValorNetOptions(**small)),
-        "valor_net_as_printed": ("valor_net", dataclasses.replace(AS_PRINTED, **small)),
-        "valor": ("valor", valor.presets["default"]),
-    }
-    for name, (method, options) in runs.items():
+    for name, options in {"valor": load("valor").presets["default"], **nets}.items():
         begin = time.process_time()
-        result = load(method).run(pair, options, Run())
+        result = load("valor" if name == "valor" else "valor_net").run(pair, options, Run())
         seconds = time.process_time() - begin
         row[name] = {
             **judge(pair, truth, tumors, result.displacement, places),
             "moving_dice_in_slices": slice_dice(result.moving_seg, tumors, places[0]),
             "cpu_s": round(seconds, 2),
         }
-        if method == "valor_net":
+        print(seed, name, row[name], flush=True)
+        if name != "valor":
             row[name]["metrics_by_epoch"] = result.record["metrics_by_epoch"]
-        print(seed, name, {k: v for k, v in row[name].items() if k != "metrics_by_epoch"}, flush=True)
+            row[name]["times_seconds_of_valor"] = round(seconds / row["valor"]["cpu_s"], 1)
+            row[name]["landmark_error_of_valor_over_this"] = round(
+                row["valor"]["landmark_mm"] / row[name]["landmark_mm"], 3
+            )
+        keep(row)
     return row
 
 
-def paper_size(epochs, seed=0):
-    """CPU seconds of `epochs` epochs at the paper's size, of 200 by extrapolation, and of `valor` on the same pair."""
-    pair, _, _ = in_plane_pair(seed)
-    begin = time.process_time()
-    load("valor").run(pair, load("valor").presets["default"], Run())
-    valor_s = time.process_time() - begin
-    rows = {"epochs_run": epochs, "valor_whole_volume_cpu_s": round(valor_s, 2)}
-    for name, preset in (("valor_net_default", ValorNetOptions()), ("valor_net_as_printed", AS_PRINTED)):
-        at = []
-        run = Run(progress=lambda fraction, message, at=at: at.append((message, time.process_time())))
-        begin = time.process_time()
-        load("valor_net").run(pair, dataclasses.replace(preset, slices=1, epochs=epochs, metrics_every=1000), run)
-        whole = time.process_time() - begin
-        clock = [seconds for message, seconds in at if message.startswith("Epoch")]
-        # The first epoch warms up; the others are what 200 are made of.
-        each = (clock[-1] - clock[0]) / (len(clock) - 1)
-        total = whole + (preset.epochs - epochs) * each
-        rows[name] = {
-            "pixels": preset.pixels,
-            "slices": 1,
-            "width": preset.width,
-            "epochs": preset.epochs,
-            "cpu_s_an_epoch": round(each, 2),
-            "cpu_s_extrapolated": round(total, 1),
-            "times_valor": round(total / valor_s, 1),
-        }
-        print(name, rows[name], flush=True)
-    return rows
+def summary(rows):
+    """Mean over the cases of each number of each method."""
+    mean = {}
+    for name in ("before", "at_truth", "valor", *NETS):
+        done = [row[name] for row in rows if name in row]
+        keys = [k for k, v in done[0].items() if isinstance(v, int | float)] if done else []
+        mean[name] = {k: round(float(np.mean([r[k] for r in done if r.get(k) is not None])), 4) for k in keys}
+    return mean
+
+
+def write(name, changes, command, rows):
+    content = json.loads(PATH.read_text()) if PATH.exists() else {}
+    options = dataclasses.replace(ValorNetOptions(), **changes)
+    size = {k: getattr(options, k) for k in ("pixels", "crop_mm", "slices", "width", "epochs")}
+    content[name] = {"command": command, "size": size, **about(), "mean": summary(rows), "cases": rows}
+    PATH.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", type=int, default=2)
+    parser.add_argument("--cases", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--paper-epochs", type=int, default=0, help="run that many epochs at the paper's size instead")
+    parser.add_argument("--full", action="store_true", help="both presets as they are, on one case")
+    parser.add_argument("--slices", type=int, default=1, help="with --full; the presets say 3")
     args = parser.parse_args()
-    path = ROOT / "benchmarks" / "results" / "valor_net.json"
-    old = json.loads(path.read_text()) if path.exists() else {}
-    ask = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(ask, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
-    if args.paper_epochs:
-        command = f"python benchmarks/valor_net.py --paper-epochs {args.paper_epochs}"
-        old["paper_size"] = {**paper_size(args.paper_epochs), "command": command, "commit": commit}
-        path.write_text(json.dumps(old, indent=1) + "\n")
+    if args.full:
+        command, name = f"python benchmarks/valor_net.py --full --slices {args.slices}", f"full_{args.slices}_slices"
+        one_case(0, {"slices": args.slices}, lambda row: write(name, {"slices": args.slices}, command, [row]))
         return
-    rows = [one_case(seed, args.epochs) for seed in range(args.cases)]
-    mean = {}
-    for name in ("before", "at_truth", "valor_net_default", "valor_net_as_printed", "valor"):
-        keys = [k for k in rows[0][name] if k != "metrics_by_epoch"]
-        mean[name] = {
-            k: round(float(np.mean([row[name][k] for row in rows])), 4) for k in keys if rows[0][name][k] is not None
-        }
-    out = {
-        "command": f"python benchmarks/valor_net.py --cases {args.cases} --epochs {args.epochs}",
-        "commit": commit,
-        "device": "cpu, 1 thread",
-        "size": "96 x 96 pixels, 2 slices, width 16: small, so that it ends in minutes",
-        "mean": mean,
-        "cases": rows,
-        "paper_size": old.get("paper_size"),
-    }
-    path.write_text(json.dumps(out, indent=1) + "\n")
-    print(json.dumps(mean, indent=1))
+    command, rows = f"python benchmarks/valor_net.py --cases {args.cases} --epochs {args.epochs}", []
+    changes = {**SMALL, "epochs": args.epochs, "metrics_every": 50}
+    for seed in range(args.cases):
+        rows.append(one_case(seed, changes, lambda row: write("small", changes, command, [*rows, row])))
+    print(json.dumps(summary(rows), indent=1))
 
 
 if __name__ == "__main__":
