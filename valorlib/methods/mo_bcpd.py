@@ -58,7 +58,7 @@ def register(pair: PointPair, options: MoBcpdOptions, run: Run) -> Result:
     plan = _plan(clouds, options, run)
     sizes = organ_sizes(clouds.fixed, clouds.fixed_organs, clouds.moving, clouds.moving_organs)
     warnings = organ_warnings(pair, sizes, clouds.labels, names)
-    check_memory(clouds, build_bases(clouds, plan, np.eye(4), candidates=300), options.memory_limit_gb)
+    check_memory(clouds, plan, options.memory_limit_gb)
     run.progress(0.02, "Finding the start")
     start = _start(clouds, plan, options)
     clouds, mended = mend_labels(clouds, plan, start, options.label_error)

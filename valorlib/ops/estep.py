@@ -9,6 +9,11 @@ from torch import Tensor
 
 from valorlib.ops.leaves import Leaves
 
+SMALL = 120_000
+BUNDLE = 8
+BUNDLES = 64
+LEAST = {torch.float32: -87.0, torch.float64: -700.0}
+
 
 @dataclass(frozen=True, eq=False)
 class FixedLeaves:
@@ -51,17 +56,68 @@ def fixed_leaves(points: Tensor, leaves: Leaves, dtype: torch.dtype) -> FixedLea
     return FixedLeaves(leaves, center, local, low, high, len(points))
 
 
-def _touching(fixed: FixedLeaves, organ: int, low: Tensor, high: Tensor, moving: Tensor, reach: float) -> Tensor:
-    """(2, pairs) fixed leaves of one organ and the `moving` leaves whose boxes are closer than `reach`; rising."""
-    first, stop = fixed.leaves.spans[organ]
+@dataclass(frozen=True, eq=False)
+class _Boxes:
+    """Boxes from low to high (n, 3) mm, each of one organ (n,)."""
+
+    low: Tensor
+    high: Tensor
+    organ: Tensor
+
+    def of(self, rows: Tensor) -> _Boxes:
+        """Those of `rows`, of any shape."""
+        return _Boxes(self.low[rows], self.high[rows], self.organ[rows])
+
+    def near(self, other: _Boxes, allowed: Tensor, reach: float) -> Tensor:
+        """True where the gap to the other's box, row by row or all with all, is at most `reach` and organs may meet."""
+        square = torch.zeros((), dtype=self.low.dtype, device=self.low.device)
+        for axis in range(3):
+            gap = torch.maximum(
+                other.low[..., axis] - self.high[..., axis], self.low[..., axis] - other.high[..., axis]
+            )
+            square = gap.clamp_min_(0).square_() + square
+        return (square <= reach * reach) & allowed[self.organ, other.organ]
+
+
+def _all_with_all(own: _Boxes, other: _Boxes, allowed: Tensor, reach: float) -> Tensor:
+    rows, columns = (torch.arange(len(boxes.low), device=boxes.low.device) for boxes in (own, other))
+    return own.of(rows[:, None]).near(other.of(columns[None]), allowed, reach)
+
+
+def _bundled(boxes: _Boxes, spans: dict[int, tuple[int, int]]) -> tuple[_Boxes, Tensor, Tensor]:
+    """Boxes around BUNDLE leaves in a row of one organ, the first leaf of each, and one past its last."""
+    first = torch.cat([torch.arange(a, b, BUNDLE, device=boxes.low.device) for a, b in spans.values()])
+    ends = torch.cat([first.new_full((-(-(b - a) // BUNDLE),), b) for a, b in spans.values()])
+    stop = torch.minimum(first + BUNDLE, ends)
+    rows = torch.minimum(first[:, None] + torch.arange(BUNDLE, device=first.device), stop[:, None] - 1)
+    return _Boxes(boxes.low[rows].amin(1), boxes.high[rows].amax(1), boxes.organ[first]), first, stop
+
+
+def _touching(fixed: FixedLeaves, moving: Leaves, boxes: _Boxes, allowed: Tensor, reach: float) -> Tensor:
+    """(2, pairs) fixed and moving leaves whose organs may meet and whose boxes are closer than `reach`; rising.
+
+    Args:
+        fixed: fixed leaves.
+        moving: moving leaves.
+        boxes: those of the moving leaves.
+        allowed: (L, L) True where a fixed organ (row) may meet a moving one (column).
+        reach: mm.
+    """
+    own = _Boxes(fixed.low, fixed.high, fixed.leaves.organ)
+    if len(own.low) * len(boxes.low) <= SMALL:
+        return torch.stack(torch.nonzero(_all_with_all(own, boxes, allowed, reach), as_tuple=True))
+    (many, first, stop), (others, start, end) = _bundled(own, fixed.leaves.spans), _bundled(boxes, moving.spans)
     found = []
-    rows = max(1, 2_000_000 // max(1, len(moving)))
-    for start in range(first, stop, rows):
-        part = slice(start, min(start + rows, stop))
-        gap = torch.maximum(low[moving][None] - fixed.high[part, None], fixed.low[part, None] - high[moving][None])
-        near = gap.clamp_min_(0).square_().sum(2) <= reach * reach
-        row, column = torch.nonzero(near, as_tuple=True)
-        found.append(torch.stack([row + start, moving[column]]))
+    step = torch.arange(BUNDLE, device=first.device)
+    for at in range(0, len(first), BUNDLES):
+        some = torch.arange(at, min(at + BUNDLES, len(first)), device=first.device)
+        row, column = torch.nonzero(_all_with_all(many.of(some), others, allowed, reach), as_tuple=True)
+        rows, columns = first[some[row], None] + step, start[column, None] + step
+        real = (rows < stop[some[row], None])[:, :, None] & (columns < end[column, None])[:, None]
+        left, right = rows[:, :, None].expand(real.shape)[real], columns[:, None].expand(real.shape)[real]
+        close = own.of(left).near(boxes.of(right), allowed, reach)
+        pairs = torch.stack([left[close], right[close]])
+        found.append(pairs[:, pairs[0].argsort(stable=True)])
     return torch.cat(found, 1)
 
 
@@ -117,23 +173,17 @@ def expect(
     mass = moved.new_zeros(len(at), width)
     pulled = moved.new_zeros(len(at), width, 3)
     total = moved.new_zeros(fixed.leaves.index.shape)
-    looked = 0
-    for organ in fixed.leaves.spans:
-        allowed = [k for k in moving.spans if float(log_transition[organ, k]) > -torch.inf]
-        if not allowed:
-            continue
-        columns = torch.cat([torch.arange(*moving.spans[k], device=moved.device) for k in allowed])
-        pairs = _touching(fixed, organ, low, high, columns, cutoff * variance**0.5)
-        looked += pairs.shape[1]
-        extra = log_transition[organ][moving.organ]
-        for start, stop in _chunks(pairs[0], chunk_pairs):
-            rows, cols = pairs[0, start:stop], pairs[1, start:stop]
-            first = int(rows[0])
-            sums, back = _block(fixed, at[cols], weight[cols] + extra[cols, None], rows, first, variance, outlier)
-            total[first : first + len(sums)] = sums
-            mass.index_add_(0, cols, back[..., 4])
-            pulled.index_add_(0, cols, back[..., :3] + back[..., 4:] * fixed.center[rows, None])
-    return _gather(fixed, moving, mass, pulled, total, outlier, scale, looked)
+    boxes = _Boxes(low, high, moving.organ)
+    pairs = _touching(fixed, moving, boxes, log_transition > -torch.inf, cutoff * variance**0.5)
+    for start, stop in _chunks(pairs[0], chunk_pairs):
+        rows, cols = pairs[0, start:stop], pairs[1, start:stop]
+        first = int(rows[0])
+        extra = log_transition[fixed.leaves.organ[rows], moving.organ[cols]]
+        sums, back = _block(fixed, at[cols], weight[cols] + extra[:, None], rows, first, variance, outlier)
+        total[first : first + len(sums)] = sums
+        mass.index_add_(0, cols, back[..., 4])
+        pulled.index_add_(0, cols, back[..., :3] + back[..., 4:] * fixed.center[rows, None])
+    return _gather(fixed, moving, mass, pulled, total, outlier, scale, pairs.shape[1])
 
 
 def _block(
@@ -145,7 +195,8 @@ def _block(
     constant = weight.to(local.dtype) - offset.square().sum(2) / (2 * variance)
     half = torch.full_like(constant, -0.5 / variance)
     right = torch.cat([offset / variance, half[..., None], constant[..., None]], 2)
-    weights = torch.bmm(local, right.transpose(1, 2)).exp_()
+    # exp is many times slower where its result is no normal number.
+    weights = torch.bmm(local, right.transpose(1, 2)).clamp_min_(LEAST[local.dtype]).exp_()
     count = int(rows[-1]) - first + 1
     sums = local.new_zeros(count, local.shape[1]).index_add_(0, rows - first, weights.sum(2))
     inverse = torch.where(sums > 1e-30, 1 / (sums + outlier), 0)

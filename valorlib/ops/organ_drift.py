@@ -20,14 +20,19 @@ from valorlib.ops.point_motion import PointMotion
 from valorlib.ops.surface_fit import fit_surfaces
 from valorlib.ops.thinning import thin_evenly
 
+CANDIDATES = 300
+FINE_CUTOFF = 4.5
+FIRST_POINTS = 4000
 START_POINTS = 150
 STIFF_POINTS = 120
 STIFFNESS = 0.6
 STIFF_LENGTH = 2.0
 SURFACE_POINTS = 400
 SURFACE_LOOPS = 10
+SURFACE_STILL_MM = 0.15
 LAST_POINTS = 800
 LAST_LOOPS = 12
+LAST_STILL_MM = 0.05
 INLIER = 0.5
 STRICT_LOOPS = 15
 Report = Callable[[int, float], None]
@@ -42,11 +47,11 @@ class Clouds:
     moving: NDArray[np.float64]
     moving_organs: NDArray[np.int64]
     labels: tuple[int, ...]
+    _kept: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = dataclasses.field(default_factory=dict, init=False)
 
     def thinned(self, count: int) -> Clouds:
         """At most about `count` points an organ in each cloud."""
-        x = thin_evenly(self.fixed, self.fixed_organs, count)
-        y = thin_evenly(self.moving, self.moving_organs, count)
+        x, y = self.thinned_rows(count)
         return dataclasses.replace(
             self,
             fixed=self.fixed[x],
@@ -54,6 +59,19 @@ class Clouds:
             moving=self.moving[y],
             moving_organs=self.moving_organs[y],
         )
+
+    def thinned_rows(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows of the fixed and the moving points that `thinned` keeps; of large clouds by way of FIRST_POINTS."""
+        if count not in self._kept:
+            sides = ((self.fixed, self.fixed_organs), (self.moving, self.moving_organs))
+            many = max(_largest(organs) for _, organs in sides) > 2 * FIRST_POINTS >= 4 * count
+            start = self.thinned_rows(FIRST_POINTS) if many else tuple(np.arange(len(points)) for points, _ in sides)
+            x, y = (
+                rows[thin_evenly(points[rows], organs[rows], count)]
+                for (points, organs), rows in zip(sides, start, strict=True)
+            )
+            self._kept[count] = x, y
+        return self._kept[count]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +113,9 @@ class Plan:
         return dataclasses.replace(self, prior=prior, settings=settings)
 
 
-def without_outliers(level: Level, motion: PointMotion) -> Level:
-    """The level with the fixed points alone that the drift holds for likelier matched than outliers."""
-    keep = matched_shares(level, motion) >= INLIER
+def without_outliers(level: Level, matched: Tensor) -> Level:
+    """The level with the fixed points alone that the drift holds for likelier `matched` (N,) than outliers."""
+    keep = matched >= INLIER
     return dataclasses.replace(level, fixed=level.fixed[keep], fixed_organs=level.fixed_organs[keep])
 
 
@@ -134,7 +152,7 @@ def still_motion(clouds: Clouds, plan: Plan, start: NDArray[np.float64], bases: 
     )
 
 
-def build_bases(clouds: Clouds, plan: Plan, start: NDArray[np.float64], *, candidates: int = 1500) -> tuple[Basis, ...]:
+def build_bases(clouds: Clouds, plan: Plan, start: NDArray[np.float64]) -> tuple[Basis, ...]:
     """Inducing points of each coherent group, in the frame after `start`."""
     frame = still_motion(clouds, plan, start)
     moving = frame.enter(torch.as_tensor(clouds.moving, device=plan.device))
@@ -153,24 +171,28 @@ def build_bases(clouds: Clouds, plan: Plan, start: NDArray[np.float64], *, candi
                     tolerance=plan.tolerance,
                     max_rank=plan.max_rank,
                     generator=generator,
-                    candidates=candidates,
+                    candidates=CANDIDATES * len(group),
                 )
             )
     return tuple(bases)
 
 
-def memory_gb(clouds: Clouds, bases: tuple[Basis, ...]) -> float:
-    """Peak memory of the run, GB: features twice, the clouds and their leaves, one chunk of pairs, the libraries."""
-    features = sum(
-        np.count_nonzero(np.isin(clouds.moving_organs, basis.members)) * len(basis.points) for basis in bases
-    )
+def check_memory(clouds: Clouds, plan: Plan, limit_gb: float) -> float:
+    """Raise InputError, before the start, when the run needs more than `limit_gb`; returns the need, or a bound of it.
+
+    Counted are features twice, the clouds and their leaves, one chunk of pairs, and the libraries.
+    """
     points = len(clouds.moving) + len(clouds.fixed)
-    return float(features * 8 * 3 + points * 1500 + 5e8) / 1e9
-
-
-def check_memory(clouds: Clouds, bases: tuple[Basis, ...], limit_gb: float) -> float:
-    """Raise InputError, before the start, when the run needs more than `limit_gb`; returns the need."""
-    need = memory_gb(clouds, bases)
+    plain = points * 1500 + 5e8
+    need = (plain + 8 * 3 * float(len(clouds.moving)) * min(plan.max_rank, len(clouds.moving))) / 1e9
+    if need <= limit_gb:
+        return need
+    # The bound is too large to tell: find out the true rank.
+    features = sum(
+        np.count_nonzero(np.isin(clouds.moving_organs, basis.members)) * len(basis.points)
+        for basis in build_bases(clouds, plan, np.eye(4))
+    )
+    need = float(features * 8 * 3 + plain) / 1e9
     if need > limit_gb:
         raise InputError(
             f"points: expected a run within {limit_gb:g} GB of memory, got {len(clouds.moving)} moving and "
@@ -250,8 +272,9 @@ def stiff_run(clouds: Clouds, plan: Plan, start: NDArray[np.float64], report: Re
     if not plan.surfaces:
         return StiffRun(drifted, level, closed=False, evidence=evidence)
     first_level, some = level, clouds.thinned(SURFACE_POINTS)
-    level = without_outliers(level_of(some, stiff, drifted, plan.settings), drifted)
-    fit = fit_surfaces(level, drifted, loops=SURFACE_LOOPS)
+    level = level_of(some, stiff, drifted, plan.settings)
+    level = without_outliers(level, matched_shares(level, drifted))
+    fit = fit_surfaces(level, drifted, loops=SURFACE_LOOPS, still_mm=SURFACE_STILL_MM)
     if not fit.closed:
         return StiffRun(drifted, first_level, closed=False, evidence=evidence)
     variance = max(fit.distance_mm**2 / 2, plan.settings.floor_mm**2)
@@ -304,7 +327,9 @@ def run_levels(
     for number, shown in enumerate(levels):
         settings = plan.settings
         if number > 0:
-            settings = dataclasses.replace(settings, max_loops=plan.fine_loops, min_loops=plan.fine_loops)
+            settings = dataclasses.replace(
+                settings, max_loops=plan.fine_loops, min_loops=plan.fine_loops, cutoff=FINE_CUTOFF
+            )
         level = level_of(shown, plan, motion, settings)
 
         def report(loop: int, sigma: float, *, number: int = number, most: int = settings.max_loops) -> None:
@@ -316,8 +341,10 @@ def run_levels(
         bounds += found.bounds
         sigmas += found.sigmas
     if closed:
-        level = without_outliers(level_of(clouds.thinned(LAST_POINTS), plan, motion, plan.settings), motion)
-        fit = fit_surfaces(level, motion, loops=LAST_LOOPS)
+        level = level_of(clouds.thinned(LAST_POINTS), plan, motion, plan.settings)
+        rows = torch.as_tensor(clouds.thinned_rows(LAST_POINTS)[0], device=plan.device)
+        level = without_outliers(level, found.fixed_mass[rows])
+        fit = fit_surfaces(level, motion, loops=LAST_LOOPS, still_mm=LAST_STILL_MM)
         motion, closed = fit.motion, fit.closed
     return dataclasses.replace(found, motion=motion, bounds=tuple(bounds), sigmas=tuple(sigmas)), levels[-1], closed
 

@@ -84,23 +84,50 @@ def patches_of(points: F64, organs: I64) -> Patches:
         distance, near = cKDTree(points[own]).query(points[own], k=NEIGHBORS)
         spacing.append(_nearer(distance[:, 1]))
         rows[own] = own[near]
-        sizes = np.linalg.eigvalsh(_moments(points[rows[own]]))
-        flat[own] = np.clip(1 - sizes[:, 0] / (FLAT * sizes[:, 1] + 1e-12), 0, 1)
+        least, middle, _ = _least_spread(points, rows[own])
+        flat[own] = np.clip(1 - least / (FLAT * middle + 1e-12), 0, 1)
     return Patches(rows, flat, float(np.mean(spacing)) if spacing else 0.0)
-
-
-def _moments(near: F64) -> F64:
-    offset = near - near.mean(1, keepdims=True)
-    return np.asarray(offset.transpose(0, 2, 1) @ offset)
 
 
 def normals_of(points: F64, patches: Patches) -> F64:
     """(n, 3) unit normals of either sign: the direction in which the neighbors spread least."""
-    _, axes = np.linalg.eigh(_moments(points[patches.rows]))
-    return np.asarray(axes[:, :, 0])
+    return _least_spread(points, patches.rows)[2]
 
 
-def fit_surfaces(level: Level, motion: PointMotion, *, loops: int, apart: float = 1.1) -> SurfaceFit:
+def _least_spread(points: F64, rows: I64) -> tuple[F64, F64, F64]:
+    """The two smallest eigenvalues of the scatter of the neighbors `rows` (n, k), and the axis (n, 3) of the smallest.
+
+    Source: Smith, Eigenvalues of a symmetric 3 x 3 matrix, Communications of the ACM 4(4), 1961.
+    """
+    x, y, z = (axis[rows.T] for axis in np.ascontiguousarray(points.T))
+    for part in (x, y, z):
+        part -= part.mean(0)
+    xx, xy, xz, yy, yz, zz = ((a * b).sum(0) for a, b in ((x, x), (x, y), (x, z), (y, y), (y, z), (z, z)))
+    mean = (xx + yy + zz) / 3
+    wide = np.sqrt(((xx - mean) ** 2 + (yy - mean) ** 2 + (zz - mean) ** 2 + 2 * (xy**2 + xz**2 + yz**2)) / 6)
+    unit = np.maximum(wide, 1e-300)
+    a, b, c, d, e, f = (xx - mean) / unit, xy / unit, xz / unit, (yy - mean) / unit, yz / unit, (zz - mean) / unit
+    half = np.clip((a * (d * f - e * e) - b * (b * f - c * e) + c * (b * e - c * d)) / 2, -1, 1)
+    angle = np.arccos(half) / 3
+    low, high = 2 * np.cos(angle + 2 * np.pi / 3), 2 * np.cos(angle)
+    a, d, f = a - low, d - low, f - low
+    # The axis is at right angles to all rows of the matrix less the eigenvalue; the longest cross product is safest.
+    crossed = np.stack(
+        [
+            [b * e - c * d, b * c - a * e, a * d - b * b],
+            [b * f - c * e, c * c - a * f, a * e - b * c],
+            [d * f - e * e, c * e - b * f, b * e - c * d],
+        ]
+    )
+    square = (crossed**2).sum(1)
+    best, column = square.argmax(0), np.arange(len(xx))
+    axis = crossed[best, :, column] / np.sqrt(np.maximum(square[best, column], 1e-300))[:, None]
+    return mean + wide * low, mean - wide * (low + high), axis
+
+
+def fit_surfaces(
+    level: Level, motion: PointMotion, *, loops: int, still_mm: float = 0.0, apart: float = 1.1
+) -> SurfaceFit:
     """Gauss-Newton on the distances along the normals, both ways, with the motion's own prior.
 
     Source: Rusinkiewicz, A symmetric objective function for ICP, ACM Transactions on Graphics 38(4), 2019.
@@ -110,12 +137,18 @@ def fit_surfaces(level: Level, motion: PointMotion, *, loops: int, apart: float 
     Args:
         level: the clouds in the frame of `motion`; some hundred points an organ are enough.
         motion: where to start; its bases hold the prior.
-        loops: of matching and solving.
+        loops: most loops of matching and solving.
+        still_mm: stop when points move less in a loop, on average.
         apart: a loop counts when the distance of the surfaces is at most this many times the smallest before.
     """
     surfaces = _Surfaces(level, motion, apart)
+    before = surfaces.moved()
     for _ in range(loops):
         surfaces.solve(surfaces.match())
+        after = surfaces.moved()
+        step, before = float(np.linalg.norm(after - before, axis=1).mean()), after
+        if step < still_mm:
+            break
     surfaces.state_doubt(surfaces.match())
     distance, spacing = surfaces.distance_mm, surfaces.spacing_mm()
     return SurfaceFit(surfaces.motion(), distance, spacing, surfaces.alike, surfaces.far_share())
