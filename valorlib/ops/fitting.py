@@ -62,22 +62,29 @@ def border_step(feature: NDArray[np.float32], spacing: Sequence[float]) -> NDArr
 
 def connected(mask: NDArray[np.bool_], marker: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The parts of the mask that touch the marker."""
-    parts, _ = ndimage.label(mask)
-    touched = np.unique(parts[marker & mask])
-    return np.asarray(np.isin(parts, touched[touched > 0]))
+    parts, count = ndimage.label(mask)
+    touched = np.zeros(count + 1, dtype=bool)
+    touched[parts[marker & mask]] = True
+    return np.asarray(touched[parts])
 
 
 def border_of(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The mask's own voxels that have a neighbor outside it; the end of the array counts as inside."""
-    solid = ndimage.generate_binary_structure(3, 1)
-    if mask.shape[0] == 1:
-        solid[[0, 2]] = False
-    return np.asarray(mask & ~ndimage.binary_erosion(mask, solid, border_value=1))
+    inner = mask.copy()
+    for axis in range(mask.ndim):
+        to, of = np.moveaxis(inner, axis, 0), np.moveaxis(mask, axis, 0)
+        to[1:] &= of[:-1]
+        to[:-1] &= of[1:]
+    return np.asarray(mask & ~inner)
 
 
-def compactness(mask: NDArray[np.bool_]) -> float:
-    """About 1 and more for a ball (a disk in one slice), towards 0 for a branching shape; without unit."""
-    volume, surface = float(mask.sum()), max(float(border_of(mask).sum()), 1.0)
+def compactness(mask: NDArray[np.bool_], border: NDArray[np.bool_] | None = None) -> float:
+    """About 1 and more for a ball (a disk in one slice), towards 0 for a branching shape; without unit.
+
+    border: of the mask, where it is known already.
+    """
+    border = border_of(mask) if border is None else border
+    volume, surface = float(mask.sum()), max(float(border.sum()), 1.0)
     if mask.shape[0] == 1:
         return 3.545 * float(np.sqrt(volume)) / surface
     return float(4.836 * volume ** (2.0 / 3.0) / surface)
@@ -119,7 +126,7 @@ def grow(
             break
         border = border_of(mask)
         step = float(slope[border].mean()) if border.any() else 0.0
-        merit = step * min(1.0, compactness(mask))
+        merit = step * min(1.0, compactness(mask, border))
         if best is None or merit > best[0]:
             best = (merit, step, float(level), mask)
     if best is None:

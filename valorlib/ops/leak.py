@@ -13,15 +13,22 @@ from valorlib.ops.fitting import border_of, compactness, connected, smoothed
 from valorlib.ops.lesion import Lesion, LesionSettings, Mask, Scene, Start, find_lesion
 
 LEAST_AGREEMENT, LEAST_WITHOUT_SHADING = 0.86, 0.90
+ENOUGH, NOTED = 0.70, 0.25
+LARGEST_REST = 2.0 / ENOUGH - 2.0
+"""Parts of a mask's volume that it may lack without a Dice below ENOUGH."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Alarm:
-    """Whether the result may be a leak. score: 0 (sure) and up; raised from 1. signs: the numbers behind it."""
+    """Whether the result may be a leak. score: 0 (sure) and up; raised from 1. signs: the numbers behind it.
+
+    reasons: why it was raised. notes: what is worth a look and no reason for it.
+    """
 
     score: float = 0.0
     signs: Mapping[str, float] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def raised(self) -> bool:
@@ -41,13 +48,15 @@ def judge(scene: Scene, lesion: Lesion, settings: LesionSettings) -> Alarm:
     The variants, which cost most, are left out where another sign has raised the alarm.
     """
     signs = _signs(lesion)
-    reasons = []
+    reasons, notes = [], []
     if signs["touches"] > 0:
         reasons.append(
             "the mask reaches the border of the region; it may have leaked. Drag its extent or paint it out."
         )
-    if signs["satellites"] > 0.25:
-        reasons.append("more tissue of the same brightness lies close by; click it too, or choose the form non_mass.")
+    if signs["satellites"] > NOTED:
+        # A vessel near the tumor is no reason to doubt it; so much tissue that the mask would be wrong without it is.
+        words = "more tissue of the same brightness lies close by; click it too, or choose the form non_mass."
+        (reasons if signs["satellites"] > LARGEST_REST else notes).append(words)
     if lesion.surely_leaked:
         reasons.append("the mask is large and branches; it may have leaked. Drag its extent or click the background.")
     if signs["weak_border"] > 0.35:
@@ -56,7 +65,7 @@ def judge(scene: Scene, lesion: Lesion, settings: LesionSettings) -> Alarm:
         signs["agreement"] = _agreement(scene, lesion, settings)
         if signs["agreement"] < LEAST_AGREEMENT:
             reasons.append("small changes of the settings change the mask a lot; check its border.")
-    return Alarm(score=float(len(reasons)), signs=signs, reasons=tuple(reasons))
+    return Alarm(score=float(len(reasons)), signs=signs, reasons=tuple(reasons), notes=tuple(notes))
 
 
 def choose(lesion: Lesion, alarm: Alarm, flat: Scene, settings: LesionSettings) -> tuple[Lesion, Alarm]:
@@ -76,7 +85,7 @@ def choose(lesion: Lesion, alarm: Alarm, flat: Scene, settings: LesionSettings) 
     if same >= LEAST_WITHOUT_SHADING:
         return lesion, dataclasses.replace(alarm, signs=signs)
     reason = "without the slow shading of the image the mask is another one; check its border."
-    return lesion, Alarm(score=1.0, signs=signs, reasons=(reason,))
+    return lesion, dataclasses.replace(alarm, score=1.0, signs=signs, reasons=(reason,))
 
 
 def _agreement(scene: Scene, lesion: Lesion, settings: LesionSettings) -> float:
@@ -112,14 +121,17 @@ def _signs(lesion: Lesion) -> dict[str, float]:
 
 
 def _satellites(lesion: Lesion) -> float:
-    """Volume, in parts of the tumor's, of other pieces as bright as the tumor whose nearest voxel is within 5 mm."""
+    """Volume, in parts of the tumor's, of other pieces as bright as its brighter part, from within 5 mm of it.
+
+    Both are measured at one level, between the tumor's median and its border.
+    """
     core = lesion.start.feature[lesion.mask]
     if not core.size:
         return 0.0
     level = (float(np.median(core)) + lesion.start.growth.threshold) / 2
     others = (lesion.start.feature >= level) & ~ndimage.binary_dilation(lesion.mask, iterations=1)
     near = ndimage.distance_transform_edt(~lesion.mask, sampling=lesion.region.spacing) <= 5.0
-    return float(connected(others, others & near).sum() / core.size)
+    return float(connected(others, others & near).sum() / max(1, np.count_nonzero(core >= level)))
 
 
 def _border_steps(lesion: Lesion) -> np.ndarray[tuple[int], np.dtype[np.float32]]:

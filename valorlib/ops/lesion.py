@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,12 @@ Mask = NDArray[np.bool_]
 Field = NDArray[np.float32]
 LARGEST_STEP_MM = 3.0
 LARGE_MM3 = 8000.0
+MANY = 60_000
+"""Voxels of a box above which two ways are compared on every second voxel along each axis."""
+
+NO_WAY = 1e3
+"""Cost of a mm that no shortest way takes."""
+
 MEAN_REACH = 0.80
 """Of a tumor without borders, in parts of the distance to its farthest point."""
 
@@ -57,7 +64,7 @@ class Start:
     """What is known before the convex model.
 
     feature: (K, J, I), high in the tumor. marker: the clicked voxels. growth: the first region. direction: bright,
-    dark, band or combined. noise: standard deviation of the feature's.
+    dark, band or combined. noise: standard deviation of the feature's. spacing: mm along (k, j, i).
     """
 
     feature: Field
@@ -65,6 +72,44 @@ class Start:
     growth: Growth
     direction: str
     noise: float
+    spacing: tuple[float, ...]
+
+    @cached_property
+    def first(self) -> Surroundings:
+        """Of the first region, which variants of the settings begin with as well."""
+        return _look(self, self.growth.mask)
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What a mask and its surroundings say, before any setting; arrays cover the box.
+
+    box: around the mask, wider by all that a pass looks at. far: where the border may not go in one pass.
+    fit: (k, j, i) below 0 for what looks like the mask's inside. contrast: between inside and outside. feature,
+    marker: those of the start. inner, outer: mean feature at the marker and around the mask.
+    """
+
+    box: tuple[slice, slice, slice]
+    spacing: tuple[float, ...]
+    feature: Field
+    marker: Mask
+    far: Mask
+    fit: Field
+    contrast: float
+    inner: float
+    outer: float
+
+    @cached_property
+    def edges(self) -> Field:
+        """Price of border, below 1 at edges."""
+        return edge_map(self.feature, self.contrast)
+
+    @cached_property
+    def distance(self) -> Field:
+        """From the marker, edges and foreign intensities being a longer way; no way leads through what is too far."""
+        slowness = edge_intensity_slowness(self.feature, self.spacing, inside=self.inner, outside=self.outer)
+        slowness[self.far] = NO_WAY
+        return geodesic_distance(slowness, self.marker, self.spacing, limit_mm=20.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +135,10 @@ class Lesion:
         """Of the mask."""
         return float(self.mask.sum() * np.prod(self.region.spacing))
 
-    @property
+    @cached_property
     def surely_leaked(self) -> bool:
         """True for a mask that is large and branches."""
-        return self.volume_mm3 > LARGE_MM3 and compactness(self.mask) < 0.75
+        return _flooded(self.mask, self.region.spacing)
 
     @property
     def touches_border(self) -> bool:
@@ -169,6 +214,11 @@ def find_lesion(scene: Scene, settings: LesionSettings, start: Start | None = No
     return again
 
 
+def _flooded(mask: Mask, spacing: tuple[float, ...]) -> bool:
+    """True for a mask that is large and branches."""
+    return float(mask.sum() * np.prod(spacing)) > LARGE_MM3 and compactness(mask) < 0.75
+
+
 def _lost_ground(lesion: Lesion, enemy: Mask) -> Mask:
     """Where the way from the background clicks is shorter than that from the tumor's clicks.
 
@@ -181,9 +231,19 @@ def _lost_ground(lesion: Lesion, enemy: Mask) -> Mask:
     width = ndimage.distance_transform_edt(mask, sampling=spacing)
     edges = border_step(feature, spacing)
     cost = 0.1 + edges / max(float(np.percentile(edges[mask], 90)), 1e-6) + 1.0 / (width + 1.0)
-    ours = geodesic_distance(cost.astype(np.float32), lesion.start.marker[box], spacing, limit_mm=200.0)
-    theirs = geodesic_distance(cost.astype(np.float32), enemy[box], spacing, limit_mm=200.0)
-    lost[box] = theirs < ours
+    places = lesion.start.marker[box], enemy[box]
+    step = 2 if cost.size > MANY else 1
+    if step > 1:
+        places = tuple(ndimage.maximum_filter(one, 3) for one in places)
+    every = (slice(None, None, step),) * 3
+    ways = [
+        geodesic_distance(cost[every].astype(np.float32), one[every], [step * s for s in spacing], limit_mm=200.0)
+        for one in places
+    ]
+    nearer = ways[1] < ways[0]
+    for axis in range(3):
+        nearer = np.repeat(nearer, step, axis)
+    lost[box] = nearer[tuple(slice(0, n) for n in cost.shape)]
     return lost
 
 
@@ -194,20 +254,26 @@ def _fit(scene: Scene, settings: LesionSettings, sure_outside: Mask, start: Star
         middle = _middle(scene, settings)
         mask = ball(mask.shape, middle.tolist(), settings.extent_mm, scene.region.spacing)
     theta = mask.astype(np.float32)
+    flooded = middle is None and _flooded(mask, start.spacing)
     for _ in range(max(1, settings.passes)):
-        box = _box(mask | start.marker, scene.region.spacing)
-        cost, weight = _model(start, mask, box, scene.region.spacing, settings)
+        seen = start.first if mask is start.growth.mask else _look(start, mask)
+        box, cost = seen.box, seen.fit
         if middle is not None:
             cost = _extent_cost(scene, start.feature, middle, settings)[box]
-        cost = np.where(start.marker[box], np.float32(-4.0), cost)
+        elif settings.geodesic_weight > 0 and not flooded:
+            cost = cost + np.float32(settings.geodesic_weight / 10.0) * seen.distance
+        cost = np.where(seen.marker, np.float32(-4.0), cost)
         # The border may move by a few mm a pass: a wrong local mean must not flood the region.
-        far = ndimage.distance_transform_edt(~mask[box], sampling=scene.region.spacing) > LARGEST_STEP_MM
-        cost = np.where(sure_outside[box] & ~start.marker[box] | far, np.float32(4.0), cost)
+        cost = np.where((sure_outside[box] | seen.far) & ~seen.marker, np.float32(4.0), cost)
         theta = np.zeros_like(theta)
-        theta[box] = minimize(cost, weight, start=mask[box].astype(np.float32))
+        theta[box] = minimize(cost, np.float32(settings.regularity) * seen.edges, start=mask[box].astype(np.float32))
         mask = _pieces(theta >= 0.5, start.marker, scene, settings)
         if middle is not None and scene.middle is None:
             middle = np.argwhere(mask).mean(0)
+        # A second look at a flood costs most of all, and ends in the alarm all the same.
+        flooded = flooded and _flooded(mask, start.spacing)
+        if flooded:
+            break
     theta = np.where(mask, theta, np.minimum(theta, np.float32(0.499)))
     return Lesion(scene.region, mask, theta, start, start.growth.mask | mask)
 
@@ -235,7 +301,7 @@ def _start(scene: Scene, settings: LesionSettings, sure_outside: Mask) -> Start:
         growth = grow(np.where(reach, feature, feature.min()), marker, scene.region.spacing, largest_mm3=limit)
         size = growth.mask.sum() * np.prod(scene.region.spacing)
         quality = growth.contrast * (1.0 if size <= limit else 0.1) * (1.0 if name != "dark" else 0.6)
-        found.append((quality, Start(feature, marker, growth, name, noise_of(feature))))
+        found.append((quality, Start(feature, marker, growth, name, noise_of(feature), scene.region.spacing)))
     return max(found, key=lambda one: one[0])[1]
 
 
@@ -299,24 +365,22 @@ def _local_mean(values: Field, where: Mask, sigma_mm: float, spacing: tuple[floa
     return np.asarray((total + 0.02 * fallback) / (weight + 0.02), dtype=np.float32)
 
 
-def _model(
-    start: Start, mask: Mask, box: tuple[slice, slice, slice], spacing: tuple[float, ...], settings: LesionSettings
-) -> tuple[Field, Field]:
-    """Fitting term and border price of the convex model in the box, from the intensities in and around the mask."""
-    feature, marker, mask = start.feature[box], start.marker[box], mask[box]
+def _look(start: Start, whole: Mask) -> Surroundings:
+    """Local intensities in and around the mask, and which of them each voxel is nearer to."""
+    spacing = start.spacing
+    box = _box(whole | start.marker, spacing)
+    feature, marker, mask = start.feature[box], start.marker[box], whole[box]
     around = ndimage.binary_dilation(mask, iterations=5) & ~ndimage.binary_dilation(mask, iterations=1)
     core = ndimage.binary_erosion(mask) | marker
-    inside = _local_mean(feature, core, 5.0, spacing, float(feature[core].mean()))
+    inner = float(feature[core].mean())
+    inside = _local_mean(feature, core, 5.0, spacing, inner)
     outer = float(feature[around].mean()) if around.any() else start.growth.outside
     outside = _local_mean(feature, around, 3.0, spacing, outer)
-    contrast = max(float(feature[core].mean()) - outer, 2 * start.noise, 1e-3)
+    contrast = max(inner - outer, 2 * start.noise, 1e-3)
     half = np.maximum((inside - outside) / 2, 0.3 * contrast / 2)
-    cost = np.clip(((inside + outside) / 2 - feature) / half, -2.0, 2.0)
-    if settings.geodesic_weight > 0 and settings.extent_mm <= 0:
-        slowness = edge_intensity_slowness(feature, spacing, inside=float(feature[marker].mean()), outside=outer)
-        distance = geodesic_distance(slowness, marker, spacing, limit_mm=20.0) / 10.0
-        cost = cost + settings.geodesic_weight * distance
-    return cost.astype(np.float32), (settings.regularity * edge_map(feature, contrast)).astype(np.float32)
+    fit = np.clip(((inside + outside) / 2 - feature) / half, -2.0, 2.0).astype(np.float32)
+    far = ndimage.distance_transform_edt(~mask, sampling=spacing) > LARGEST_STEP_MM
+    return Surroundings(box, spacing, feature, marker, far, fit, contrast, float(feature[marker].mean()), outer)
 
 
 def _extent_cost(scene: Scene, feature: Field, middle: NDArray[np.float64], settings: LesionSettings) -> Field:

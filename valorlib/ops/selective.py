@@ -256,6 +256,7 @@ def _numbers(lesion: Lesion, alarm: Alarm, mask: NDArray[np.bool_], image: Image
         "leak_score": float(alarm.score),
         "leak_signs": {name: float(value) for name, value in alarm.signs.items()},
         "reasons": list(alarm.reasons),
+        "notes": list(alarm.notes),
     }
 
 

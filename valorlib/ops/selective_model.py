@@ -20,44 +20,57 @@ def minimize(
     weight: NDArray[np.float32],
     *,
     iterations: int = 100,
+    rest: int = 8,
     start: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Theta in [0, 1] that minimizes sum(weight |grad theta|) + sum(cost theta), voxels being cubes (or squares).
 
-    Primal-dual iteration; thresholding theta at any level in (0, 1) gives a minimal set.
+    Primal-dual iteration; thresholding theta at any level in (0, 1) gives a minimal set. The dual ends at most at the
+    weight, so its step is half the largest weight: then it settles as fast as theta does, in about 20 steps.
 
     Args:
         cost: (K, J, I); negative where a voxel should belong to the set.
         weight: (K, J, I); price of border at each voxel.
-        iterations: steps; about as many as the set is voxels wide.
+        iterations: most steps.
+        rest: it ends when the set theta >= 0.5 has stayed the same for this many steps.
         start: first theta; None starts at the sign of the cost.
 
     Source: Chambolle and Pock, A first-order primal-dual algorithm, J. Math. Imaging Vis. 40, 2011,
     10.1007/s10851-010-0251-1, Algorithm 1; set theorem: Chan, Esedoglu and Nikolova, SIAM J. Appl. Math. 66(5), 2006.
     """
     axes = [axis for axis in range(cost.ndim) if cost.shape[axis] > 1]
-    step = np.float32(1.0 / np.sqrt(4.0 * max(1, len(axes))))
+    rise = float(np.clip(0.5 * weight.max(), 1e-3, 1e3))
+    step = 1.0 / (4.0 * max(1, len(axes)) * rise)
+    # Both steps at once: the dual is kept as theta takes it, times its step.
+    climb, drop, bound = np.float32(rise * step), np.float32(step) * cost, np.float32(step) * weight
     theta = (cost < 0).astype(np.float32) if start is None else start.astype(np.float32)
-    ahead = theta.copy()
-    dual = [np.zeros_like(theta) for _ in axes]
+    ahead, before, square, norm = theta.copy(), theta.copy(), np.empty_like(theta), np.empty_like(theta)
     heads = [tuple(slice(0, -1) if a == axis else slice(None) for a in range(cost.ndim)) for axis in axes]
     tails = [tuple(slice(1, None) if a == axis else slice(None) for a in range(cost.ndim)) for axis in axes]
-    drop, norm = step * cost.astype(np.float32), np.empty_like(theta)
+    dual = [np.zeros_like(theta) for _ in axes]
+    inside, same = theta >= 0.5, 0
     for _ in range(iterations):
         norm.fill(1e-12)
         for p, head, tail in zip(dual, heads, tails, strict=True):
-            p[head] += step * (ahead[tail] - ahead[head])
-            norm += p * p
+            slope = ahead[tail] - ahead[head]
+            slope *= climb
+            p[head] += slope
+            norm += np.multiply(p, p, out=square)
         np.sqrt(norm, out=norm)
-        np.minimum(np.float32(1.0), weight / norm, out=norm)
-        before = theta.copy()
+        np.minimum(np.float32(1.0), np.divide(bound, norm, out=norm), out=norm)
+        before[...] = theta
         theta -= drop
         for p, head, tail in zip(dual, heads, tails, strict=True):
             p *= norm
-            theta[head] += step * p[head]
-            theta[tail] -= step * p[head]
+            theta[head] += p[head]
+            theta[tail] -= p[head]
         np.clip(theta, 0.0, 1.0, out=theta)
-        ahead = 2 * theta - before
+        np.subtract(theta + theta, before, out=ahead)
+        now = theta >= 0.5
+        same = same + 1 if np.array_equal(now, inside) else 0
+        if same >= rest:
+            break
+        inside = now
     return theta
 
 

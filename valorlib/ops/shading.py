@@ -12,7 +12,7 @@ from valorlib.ops.fitting import smoothed
 
 Field = NDArray[np.float32]
 Power = tuple[int, ...]
-DEGREE, STRIDE, ROUNDS = 3, 2, 6
+DEGREE, STRIDE, ROUNDS, ROWS = 3, 2, 6, 256
 
 
 def local_shading(array: Field, spacing: Sequence[float]) -> Field:
@@ -54,16 +54,19 @@ def local_shading(array: Field, spacing: Sequence[float]) -> Field:
 
 def _robust_fit(matrix: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
     """Coefficients by weighted least squares; a row far off loses weight (Cauchy)."""
-    ridge = 1e-3 * len(wanted) * np.eye(matrix.shape[1])
-    weight: NDArray[np.float64] = np.ones_like(wanted)
-    found: NDArray[np.float64] = np.zeros(matrix.shape[1])
+    # Blocks of few rows keep these products on one thread: small ones are slower on two, and waste the others' time.
+    count, many = matrix.shape[1], -len(wanted) % ROWS
+    blocks = np.pad(matrix, ((0, many), (0, 0))).reshape(-1, ROWS, count)
+    values = np.pad(wanted, (0, many)).reshape(-1, ROWS, 1)
+    ridge = 1e-3 * len(wanted) * np.eye(count)
+    weight, found = np.ones_like(values), np.zeros((count, 1))
     for _ in range(ROUNDS):
-        weighted = matrix * weight[:, None]
-        found = np.asarray(np.linalg.solve(matrix.T @ weighted + ridge, weighted.T @ wanted), dtype=np.float64)
-        left = wanted - matrix @ found
-        scale = 1.4826 * float(np.median(np.abs(left))) + 1e-9
+        weighted = np.swapaxes(blocks * weight, 1, 2)
+        found = np.linalg.solve((weighted @ blocks).sum(0) + ridge, (weighted @ values).sum(0))
+        left = values - blocks @ found
+        scale = 1.4826 * float(np.median(np.abs(left.ravel()[: len(wanted)]))) + 1e-9
         weight = 1.0 / (1.0 + (left / scale) ** 2)
-    return found
+    return np.asarray(found[:, 0], dtype=np.float64)
 
 
 def _product(places: list[NDArray[np.float64]], power: Power) -> NDArray[np.float64]:
