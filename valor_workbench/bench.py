@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 from trame.app import get_server
 
+from valor_workbench.front import document
 from valor_workbench.logic.editor import EditorLogic
 from valor_workbench.logic.guarded import Guarded
 from valor_workbench.logic.method import MethodLogic
@@ -41,7 +42,7 @@ class Workbench:
 
     def __init__(self, guard: Guard, roots: tuple[Path, ...], *, software_gl: bool) -> None:
         self.server = get_server("valor", client_type="vue3")
-        self.server.enable_module({"serve": {"valor": str(STATIC)}, "scripts": ["valor/valor.js"]})
+        self.server.enable_module({"serve": {"valor": str(STATIC)}})
         painters = ViewPainters(
             slice_painter(slice_slider),
             paint_over_3d,
@@ -140,6 +141,7 @@ class Workbench:
         return build_page(self.server, self.session.page.name, panels, Guarded(self.session, self.page))
 
     def _bind(self, web_server: Any) -> None:
+        self._guard.document = document(self.server)
         app: web.Application = web_server.app
         self._guard.install(app)
         self.session.downloads.install(app)

@@ -83,9 +83,11 @@ class Guard:
 
     hosts: names the Host header may carry; any port, because a tunnel may change it.
     secret: the key the page needs for its websocket. password: asked for instead of the one-time link when given.
+    document: set before serving; sent as the page instead of the server library's own when not empty.
     """
 
     def __init__(self, secret: str, *, hosts: tuple[str, ...] = LOOPBACK, password: str | None = None) -> None:
+        self.document = ""
         self.token = secrets.token_urlsafe(32)
         self._cookie = secrets.token_urlsafe(32)
         self._secret = secret
@@ -156,7 +158,7 @@ class Guard:
         return self._welcome(request)
 
     def _welcome(self, request: web.Request) -> web.Response:
-        response = web.Response(status=302, headers={"Location": "/"})
+        response = web.Response(status=302, headers={"Location": self._entrance(request)})
         response.set_cookie(
             COOKIE, self._cookie, httponly=True, samesite="Strict", path="/", secure=request.scheme == "https"
         )
@@ -185,9 +187,16 @@ class Guard:
                 "The workbench is open in another tab. Go on there, or close it and reload this page.",
                 '<p><a href="/?take=1">Use it here instead</a></p>',
             )
-        if request.query.get("secret") != self._secret or request.path == "/" or "token" in request.query:
-            return web.Response(status=302, headers={"Location": f"/index.html?secret={quote(self._secret)}"})
+        given = (request.path, request.query.get("secret"), request.query.get("sessionURL"))
+        if given != ("/index.html", self._secret, _socket(request)) or "token" in request.query:
+            return web.Response(status=302, headers={"Location": self._entrance(request)})
+        if self.document:
+            return web.Response(text=self.document, content_type="text/html")
         return await handler(request)
+
+    def _entrance(self, request: web.Request) -> str:
+        """Address of the page. The address of the websocket spares it a search; a tunnel may have moved the port."""
+        return f"/index.html?secret={quote(self._secret)}&sessionURL={quote(_socket(request), safe='')}"
 
     async def _connect(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if not await self._wait_for_free(2.0):
@@ -208,6 +217,10 @@ class Guard:
     async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         for name, value in HEADERS.items():
             response.headers[name] = value
+
+
+def _socket(request: web.Request) -> str:
+    return f"{'wss' if request.scheme == 'https' else 'ws'}://{request.host}/ws"
 
 
 def _name_of(host: str) -> str:

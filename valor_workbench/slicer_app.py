@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from time import monotonic
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import slicer
 from numpy.typing import NDArray
 from trame_client.widgets.client import ServerTemplate  # noqa: F401  (registers the widget that layouts use)
+from trame_rca.schedulers import RcaImageRenderScheduler
 from trame_slicer import module as trame_slicer_module
 from trame_slicer.app.logic import connect_slice_view_slider_to_state
 from trame_slicer.core import LayoutManager, SlicerApp
-from trame_slicer.rca_view import register_rca_factories
+from trame_slicer.rca_view import rca_view_factory, register_rca_factories
 from trame_slicer.segmentation import SegmentationEffectErase, SegmentationEffectNoTool, SegmentationEffectPaint
 from trame_slicer.segmentation.paint_effect_parameters import BrushDiameterMode
 from trame_slicer.views import (
@@ -51,6 +54,46 @@ class ViewPainters:
     over_slice: Callable[[Any, str, Any], None]
     over_3d: Callable[[Any, str, Any], None]
     chart: Callable[[Any], None]
+
+
+class _Turns:
+    """Lets one view draw, then the server answer, then the next view draw; all at once would be a long silence."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self.drawn = 0.0
+
+    async def come(self) -> None:
+        async with self._lock:
+            await asyncio.sleep(0.004 if monotonic() - self.drawn < 0.003 else 0.0)
+
+
+class _AskedInTurn(asyncio.Event):
+    def __init__(self, turns: _Turns) -> None:
+        super().__init__()
+        self._turns = turns
+
+    async def wait(self) -> Literal[True]:
+        await super().wait()
+        await self._turns.come()
+        return True
+
+
+class _InTurn(RcaImageRenderScheduler):  # type: ignore[misc]
+    turns: ClassVar = _Turns()
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._request_event = _AskedInTurn(self.turns)
+
+    async def _wait_for_still(self, since: float) -> bool:
+        wanted = bool(await super()._wait_for_still(since))
+        await self.turns.come()
+        return wanted and not self._request_event.is_set()
+
+    def _render_frame(self, quality: int) -> None:
+        super()._render_frame(quality)
+        self.turns.drawn = monotonic()
 
 
 class _ChartFactory(IViewFactory):  # type: ignore[misc]
@@ -117,6 +160,7 @@ class Workspace:
         self.app.register_module_logic(slicer.vtkSlicerTransformLogic(), logic_name="Transforms")
         self._add_color_logic()
         manager = self.app.view_manager
+        rca_view_factory.RcaImageRenderScheduler = _InTurn
         register_rca_factories(
             manager,
             server,

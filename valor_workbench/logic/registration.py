@@ -86,6 +86,7 @@ class RegistrationLogic:
         nodes = await self._session.in_steps(scene_functions.write_steps(self._session.scene, outcome, fixed, moving))
         self._scans.refresh()
         for call in self.finished:
+            await asyncio.sleep(0.005)
             call(nodes, done)
 
     def cancel(self) -> None:

@@ -40,6 +40,17 @@
       image.draggable = false;
     });
   }
+  // The panel waits for the views: they are what the page is opened for, and the server draws them meanwhile.
+  const start = Vue.reactive({ shown: false });
+  window.trame.utils.valor = start;
+  function viewsArePainted() {
+    const views = [...document.querySelectorAll(".layout-grid-item")];
+    return views.length > 0 && views.every((view) => {
+      const image = view.querySelector("img");
+      return !image || image.naturalWidth > 0;
+    });
+  }
+  setTimeout(() => { start.shown = true; }, 1500);
   let shown = new Set();
   // A change of layout makes the whole page anew, so the place is looked up when it is time.
   function scrollToResult() {
@@ -58,9 +69,10 @@
   }
   function changed() {
     nameViews();
+    if (!start.shown && viewsArePainted()) start.shown = true;
     showNewResults();
   }
-  new MutationObserver(changed).observe(document.documentElement, { childList: true, subtree: true, characterData: true });
+  new MutationObserver(changed).observe(document.documentElement, { childList: true, subtree: true, characterData: true, attributeFilter: ["src"] });
   function tip(chart) {
     let box = chart.querySelector(".valor-chart-tip");
     if (!box) {
@@ -82,3 +94,10 @@
     box.style.top = Math.max(event.clientY - frame.top - 28, 2) + "px";
   });
 })();
+// The page is built once this script has run: not before the libraries and styles that its document asks for are here.
+const come = (target, event) => new Promise((ready) => target.addEventListener(event, ready, { once: true }));
+if (!window.Vuetify && document.readyState !== "complete") {
+  await Promise.race([come(document, "DOMContentLoaded"), come(window, "load")]);
+}
+const styles = [...document.querySelectorAll("link[rel=stylesheet]")].filter((link) => !link.sheet);
+await Promise.all(styles.map((link) => Promise.race([come(link, "load"), come(link, "error")])));

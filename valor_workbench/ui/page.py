@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from trame.ui.html import DivLayout
 from trame.ui.vuetify3 import VAppLayout
 from trame.widgets import client, html
 from trame.widgets import vuetify3 as v
@@ -62,14 +63,17 @@ def build_page(server: Any, names: Any, panels: Panels, actions: PageActions) ->
     """Build the page; returns its layout."""
     server.state.trame__title = "VALOR workbench"
     server.state.trame__favicon = None
+    for module, fill in panels.modules.items():
+        with DivLayout(server, f"panel_{module}"):
+            fill()
     with VAppLayout(server, theme=(f"{names.dark} ? 'dark' : 'light'",)) as layout:
         client.Style((STATIC / "valor.css").read_text(encoding="utf-8"))
         _top_bar(names, actions)
         with v.VNavigationDrawer(permanent=True, width=390, raw_attrs=['role="complementary"', 'aria-label="Panel"']):
             _messages(names, actions)
-            for module, fill in panels.modules.items():
-                with html.Div(v_if=(f"{names.module} === '{module}'",), classes="valor-panel"):
-                    fill()
+            for module in panels.modules:
+                with html.Div(v_if=f"utils.valor.shown && {names.module} === '{module}'", classes="valor-panel"):
+                    client.ServerTemplate(name=f"panel_{module}")
         with v.VMain(), html.Div(classes="valor-views"):
             panels.views(layout)
         _bottom_line(names)
