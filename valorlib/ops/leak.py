@@ -48,7 +48,8 @@ def judge(scene: Scene, lesion: Lesion, settings: LesionSettings) -> Alarm:
     The variants, which cost most, are left out where another sign has raised the alarm.
     """
     signs = _signs(lesion)
-    reasons, notes = [], []
+    reasons: list[str] = []
+    notes: list[str] = []
     if signs["touches"] > 0:
         reasons.append(
             "the mask reaches the border of the region; it may have leaked. Drag its extent or paint it out."

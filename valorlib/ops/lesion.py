@@ -10,24 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from valorlib.ops.fitting import Growth, ball, border_step, compactness, connected, distance_to, grow, smoothed, snap
-from valorlib.ops.geodesic import edge_intensity_slowness, geodesic_distance
+from valorlib.ops.extent import extent_cost
+from valorlib.ops.fitting import Growth, ball, border_step, compactness, connected, grow, smoothed, snap
+from valorlib.ops.geodesic import geodesic_distance
 from valorlib.ops.region import Region
-from valorlib.ops.selective_model import edge_map, minimize
+from valorlib.ops.selective_model import minimize
 from valorlib.ops.shading import local_shading
+from valorlib.ops.surroundings import Surroundings, box_around, look
 
 Mask = NDArray[np.bool_]
 Field = NDArray[np.float32]
-LARGEST_STEP_MM = 3.0
 LARGE_MM3 = 8000.0
 MANY = 60_000
 """Voxels of a box above which two ways are compared on every second voxel along each axis."""
-
-NO_WAY = 1e3
-"""Cost of a mm that no shortest way takes."""
-
-MEAN_REACH = 0.80
-"""Of a tumor without borders, in parts of the distance to its farthest point."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,41 +70,16 @@ class Start:
     spacing: tuple[float, ...]
 
     @cached_property
-    def first(self) -> Surroundings:
+    def _first(self) -> Surroundings:
         """Of the first region, which variants of the settings begin with as well."""
-        return _look(self, self.growth.mask)
+        return self._look(self.growth.mask)
 
+    def around(self, mask: Mask) -> Surroundings:
+        """What the mask and its surroundings say."""
+        return self._first if mask is self.growth.mask else self._look(mask)
 
-@dataclass(frozen=True, eq=False)
-class Surroundings:
-    """What a mask and its surroundings say, before any setting; arrays cover the box.
-
-    box: around the mask, wider by all that a pass looks at. far: where the border may not go in one pass.
-    fit: (k, j, i) below 0 for what looks like the mask's inside. contrast: between inside and outside. feature,
-    marker: those of the start. inner, outer: mean feature at the marker and around the mask.
-    """
-
-    box: tuple[slice, slice, slice]
-    spacing: tuple[float, ...]
-    feature: Field
-    marker: Mask
-    far: Mask
-    fit: Field
-    contrast: float
-    inner: float
-    outer: float
-
-    @cached_property
-    def edges(self) -> Field:
-        """Price of border, below 1 at edges."""
-        return edge_map(self.feature, self.contrast)
-
-    @cached_property
-    def distance(self) -> Field:
-        """From the marker, edges and foreign intensities being a longer way; no way leads through what is too far."""
-        slowness = edge_intensity_slowness(self.feature, self.spacing, inside=self.inner, outside=self.outer)
-        slowness[self.far] = NO_WAY
-        return geodesic_distance(slowness, self.marker, self.spacing, limit_mm=20.0)
+    def _look(self, mask: Mask) -> Surroundings:
+        return look(self.feature, self.marker, mask, self.spacing, self.growth.outside, self.noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +196,7 @@ def _lost_ground(lesion: Lesion, enemy: Mask) -> Mask:
     """
     spacing = lesion.region.spacing
     lost = np.ones(lesion.grown.shape, dtype=bool)
-    box = _box(lesion.grown | lesion.start.marker | enemy, spacing)
+    box = box_around(lesion.grown | lesion.start.marker | enemy, spacing)
     mask, feature = lesion.grown[box], lesion.start.feature[box]
     width = ndimage.distance_transform_edt(mask, sampling=spacing)
     edges = border_step(feature, spacing)
@@ -256,10 +226,10 @@ def _fit(scene: Scene, settings: LesionSettings, sure_outside: Mask, start: Star
     theta = mask.astype(np.float32)
     flooded = middle is None and _flooded(mask, start.spacing)
     for _ in range(max(1, settings.passes)):
-        seen = start.first if mask is start.growth.mask else _look(start, mask)
+        seen = start.around(mask)
         box, cost = seen.box, seen.fit
         if middle is not None:
-            cost = _extent_cost(scene, start.feature, middle, settings)[box]
+            cost = extent_cost(start.feature, middle, settings.extent_mm, start.spacing)[box]
         elif settings.geodesic_weight > 0 and not flooded:
             cost = cost + np.float32(settings.geodesic_weight / 10.0) * seen.distance
         cost = np.where(seen.marker, np.float32(-4.0), cost)
@@ -276,16 +246,6 @@ def _fit(scene: Scene, settings: LesionSettings, sure_outside: Mask, start: Star
             break
     theta = np.where(mask, theta, np.minimum(theta, np.float32(0.499)))
     return Lesion(scene.region, mask, theta, start, start.growth.mask | mask)
-
-
-def _box(mask: Mask, spacing: tuple[float, ...]) -> tuple[slice, slice, slice]:
-    """The slices of the smallest box around the mask, wider by all that a pass looks at."""
-    sides = []
-    for axis in range(3):
-        where = np.flatnonzero(mask.any(tuple(a for a in range(3) if a != axis)))
-        margin = max(7, int(LARGEST_STEP_MM / spacing[axis]) + 3)
-        sides.append(slice(max(0, int(where[0]) - margin), int(where[-1]) + margin + 1))
-    return sides[0], sides[1], sides[2]
 
 
 def _start(scene: Scene, settings: LesionSettings, sure_outside: Mask) -> Start:
@@ -356,49 +316,6 @@ def _balls(scene: Scene, places: NDArray[np.int64], radius_mm: float) -> Mask:
     for place in places:
         out |= ball(out.shape, place.tolist(), radius_mm, scene.region.spacing)
     return out
-
-
-def _local_mean(values: Field, where: Mask, sigma_mm: float, spacing: tuple[float, ...], fallback: float) -> Field:
-    """Mean of the values near each voxel, over `where`; the fallback counts like a little bit of far voxels."""
-    weight = smoothed(where.astype(np.float32), sigma_mm, spacing)
-    total = smoothed(np.where(where, values, 0).astype(np.float32), sigma_mm, spacing)
-    return np.asarray((total + 0.02 * fallback) / (weight + 0.02), dtype=np.float32)
-
-
-def _look(start: Start, whole: Mask) -> Surroundings:
-    """Local intensities in and around the mask, and which of them each voxel is nearer to."""
-    spacing = start.spacing
-    box = _box(whole | start.marker, spacing)
-    feature, marker, mask = start.feature[box], start.marker[box], whole[box]
-    around = ndimage.binary_dilation(mask, iterations=5) & ~ndimage.binary_dilation(mask, iterations=1)
-    core = ndimage.binary_erosion(mask) | marker
-    inner = float(feature[core].mean())
-    inside = _local_mean(feature, core, 5.0, spacing, inner)
-    outer = float(feature[around].mean()) if around.any() else start.growth.outside
-    outside = _local_mean(feature, around, 3.0, spacing, outer)
-    contrast = max(inner - outer, 2 * start.noise, 1e-3)
-    half = np.maximum((inside - outside) / 2, 0.3 * contrast / 2)
-    fit = np.clip(((inside + outside) / 2 - feature) / half, -2.0, 2.0).astype(np.float32)
-    far = ndimage.distance_transform_edt(~mask, sampling=spacing) > LARGEST_STEP_MM
-    return Surroundings(box, spacing, feature, marker, far, fit, contrast, float(feature[marker].mean()), outer)
-
-
-def _extent_cost(scene: Scene, feature: Field, middle: NDArray[np.float64], settings: LesionSettings) -> Field:
-    """Fitting term when the extent is known: a ball around the middle, less what looks foreign to it.
-
-    Foreign is what differs from the middle by more than half the step to the ball's surroundings. Without a clear
-    step the border lies a little within the extent, which is how far the tumor reaches at most.
-    """
-    radius, spacing = settings.extent_mm, scene.region.spacing
-    share = distance_to(feature.shape, middle.tolist(), spacing) / radius
-    core, shell = feature[share <= max(0.5, float(share.min()))], feature[(share > 1.1) & (share < 1.1 + 5.0 / radius)]
-    level = float(np.median(core))
-    spread = 2.5 * 1.4826 * float(np.median(np.abs(core - level))) + 1e-3
-    step = abs(level - float(np.median(shell))) if shell.size else 0.0
-    foreign = np.abs(feature - level) / max(spread, step / 2)
-    reach = MEAN_REACH + 0.12 * float(np.clip(step / spread - 5.0, 0.0, 1.0))
-    beyond = np.clip(8.0 * (share - reach), -0.3, 4.0)
-    return np.asarray(np.clip(foreign - 1.25, -0.5, 2.0) + beyond, dtype=np.float32)
 
 
 def _middle(scene: Scene, settings: LesionSettings) -> NDArray[np.float64]:
