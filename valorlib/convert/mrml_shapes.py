@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import vtk
 from numpy.typing import NDArray
-from vtk.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
+from vtk.util.numpy_support import vtk_to_numpy
 
 from valorlib.convert.mrml_space import F64, flip, name_of, points_to_world, require
+from valorlib.convert.polydata import polydata_of_triangles
 from valorlib.core.errors import InputError
 from valorlib.core.points import PointCloud
 
@@ -105,25 +106,7 @@ def triangles_of(mesh: Any) -> Triangles:
 
 def polydata_of(surface: Triangles, scalars: Mapping[str, NDArray[Any]] | None = None) -> Any:
     """vtkPolyData, RAS, with point arrays by name."""
-    mesh, points, cells = vtk.vtkPolyData(), vtk.vtkPoints(), vtk.vtkCellArray()
-    points.SetData(numpy_to_vtk(flip(surface.points).astype(np.float32), deep=True))
-    mesh.SetPoints(points)
-    if len(surface.faces):
-        offsets = np.arange(0, 3 * len(surface.faces) + 1, 3, dtype=np.int64)
-        corners = np.ascontiguousarray(surface.faces.ravel(), dtype=np.int64)
-        cells.SetData(numpy_to_vtkIdTypeArray(offsets, deep=True), numpy_to_vtkIdTypeArray(corners, deep=True))
-        mesh.SetPolys(cells)
-    else:
-        # Points without cells show nothing in 3D.
-        glyphs = vtk.vtkVertexGlyphFilter()
-        glyphs.SetInputData(mesh)
-        glyphs.Update()
-        mesh = glyphs.GetOutput()
-    for name, values in (scalars or {}).items():
-        array = numpy_to_vtk(np.ascontiguousarray(values, dtype=np.float32), deep=True)
-        array.SetName(name)
-        mesh.GetPointData().AddArray(array)
-    return mesh
+    return polydata_of_triangles(flip(surface.points).astype(np.float32), surface.faces, scalars)
 
 
 def set_model(node: Any, surface: Triangles, scalars: Mapping[str, NDArray[Any]] | None = None) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from valorlib.convert.files import read_labels, read_points
 from valorlib.convert.image_files import existing, suffix_of
+from valorlib.convert.polydata import polydata_of_triangles
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.images import LabelMap
@@ -311,21 +312,8 @@ def _surface_of_solid(solid: Any, *, step_mm: float = 1.5) -> Surface:
 def write_surface(surface: Surface, path: Path, scalars: Mapping[str, F64] | None = None) -> None:
     """Write a surface (or points alone) as .vtk, LPS mm, with values a point by name."""
     import vtk
-    from vtk.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
 
-    mesh, points, cells = vtk.vtkPolyData(), vtk.vtkPoints(), vtk.vtkCellArray()
-    points.SetData(numpy_to_vtk(np.ascontiguousarray(surface.points, dtype=np.float32), deep=True))
-    mesh.SetPoints(points)
-    faces = surface.faces if len(surface.faces) else np.arange(len(surface.points))[:, None]
-    width = faces.shape[1]
-    offsets = np.arange(0, faces.size + 1, width, dtype=np.int64)
-    corners = np.ascontiguousarray(faces.ravel(), dtype=np.int64)
-    cells.SetData(numpy_to_vtkIdTypeArray(offsets, deep=True), numpy_to_vtkIdTypeArray(corners, deep=True))
-    (mesh.SetPolys if width == 3 else mesh.SetVerts)(cells)
-    for name, values in (scalars or {}).items():
-        array = numpy_to_vtk(np.ascontiguousarray(values, dtype=np.float32), deep=True)
-        array.SetName(name)
-        mesh.GetPointData().AddArray(array)
+    mesh = polydata_of_triangles(surface.points.astype(np.float32), surface.faces, scalars)
     writer = vtk.vtkPolyDataWriter()
     writer.SetFileName(str(path))
     writer.SetFileTypeToBinary()

@@ -8,11 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
-from vtkmodules.vtkCommonCore import vtkPoints
-from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkFiltersGeneral import vtkDistancePolyDataFilter
 
+from valorlib.convert.polydata import polydata_of_triangles
 from valorlib.core.grid import Grid
 from valorlib.core.images import LabelMap
 from valorlib.core.points import PointPair
@@ -50,7 +49,8 @@ def surface_distances(first: _Mesh, second: _Mesh) -> dict[str, float]:
     measure.ComputeSecondDistanceOn()
     measure.ComputeCellCenterDistanceOff()
     for port, surface in enumerate((first, second)):
-        measure.SetInputData(port, _polydata(surface))
+        points = np.asarray(surface.points, dtype=np.float64)
+        measure.SetInputData(port, polydata_of_triangles(points, surface.faces))
     measure.Update()
     found = (measure.GetOutput(), measure.GetSecondDistanceOutput())
     there, back = (vtk_to_numpy(mesh.GetPointData().GetArray("Distance")).astype(np.float64) for mesh in found)
@@ -65,17 +65,6 @@ def _summary(there: F64, back: F64) -> dict[str, float]:
         "max_mm": float(both.max()),
         "hd95_mm": float(max(np.percentile(there, 95), np.percentile(back, 95))),
     }
-
-
-def _polydata(surface: _Mesh) -> vtkPolyData:
-    mesh, points, cells = vtkPolyData(), vtkPoints(), vtkCellArray()
-    points.SetData(numpy_to_vtk(np.ascontiguousarray(surface.points, dtype=np.float64), deep=True))
-    offsets = np.arange(0, 3 * len(surface.faces) + 1, 3, dtype=np.int64)
-    corners = np.ascontiguousarray(surface.faces.ravel(), dtype=np.int64)
-    cells.SetData(numpy_to_vtkIdTypeArray(offsets, deep=True), numpy_to_vtkIdTypeArray(corners, deep=True))
-    mesh.SetPoints(points)
-    mesh.SetPolys(cells)
-    return mesh
 
 
 def enclosed_ml(surface: _Mesh) -> float:
