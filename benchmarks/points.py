@@ -1,4 +1,4 @@
-"""MO-BCPD in numbers: python benchmarks/points.py PART [--count N]; one JSON each, written as its rows finish.
+"""MO-BCPD in numbers: python benchmarks/points.py PART [--count N] [--only ROW]; a JSON each, written row by row.
 
 Parts: synthetic, faults, openkbp, copd, lung_surfaces, synthseg, sliding, speed. The real sets are read from the folder
 that VALOR_DATA names; a part without its data stops with a message.
@@ -56,7 +56,7 @@ def summary(runs):
     }
 
 
-def synthetic(count):
+def synthetic(count, only):
     sets = {
         "omc": OMC,
         "gmc": GMC,
@@ -65,10 +65,12 @@ def synthetic(count):
         "bcpd_paper_start": replace(PAPER, use_labels=False),
     }
     for name, options in sets.items():
+        if only not in ("", name):
+            continue
         yield name, summary([run_one(known_motion(s), options) for s in range(count)])
 
 
-def faults(count):
+def faults(count, only):
     made = {
         "clean": (lambda c, s: c, OMC),
         "outliers_30": (outliers, replace(OMC, outliers=0.3)),
@@ -82,13 +84,17 @@ def faults(count):
         "wrong_labels_10_bcpd": (wrong_labels, BCPD),
     }
     for name, (change, options) in made.items():
+        if only not in ("", name):
+            continue
         runs = [run_one(change(known_motion(s, count=400), s), options) for s in range(count)]
         yield name, summary(runs) | {"warnings": list(runs[0]["result"].warnings)}
 
 
-def speed(count):
+def speed(count, only):
     torch.set_num_threads(1)
     for each in (400, 2000, 10_000, 40_000)[:count]:
+        if only not in ("", str(5 * each)):
+            continue
         case = known_motion(0, count=each, degrees=15.0)
         done = run_one(case, OMC)
         gap = point_distances(done["result"].moved.points, case.pair.fixed.points)
@@ -136,6 +142,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=parts)
     parser.add_argument("--count", type=int, default=0, help="cases (default: all)")
+    parser.add_argument(
+        "--only", default="", help="one row of the part (a method or a case); the others stay as they are"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     function, most = parts[args.part]
@@ -151,7 +160,9 @@ def main():
         "numbers": {},
     }
     path = RESULTS / f"points_{args.part}.json"
-    for name, numbers in function(count):
+    if args.only and path.exists():
+        record["numbers"] = json.loads(path.read_text(encoding="utf-8"))["numbers"]
+    for name, numbers in function(count, args.only):
         record["numbers"][name] = numbers
         path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         print(name, json.dumps(numbers), flush=True)

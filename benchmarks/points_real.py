@@ -59,10 +59,12 @@ def carried_numbers(fixed, moving, labels, result):
     return [float(v) for v in np.mean(rows, axis=0)] + [shared, in_others_pct(masks, fixed.labels)]
 
 
-def _all_pairs(sets, pairs, points):
+def _all_pairs(sets, pairs, points, only):
     """Each method on each ordered pair of organ sets; yields a row of numbers a method."""
     clouds = {name: cloud_of(sets[name], points, n) for n, name in enumerate(sets)}
     for method, options in METHODS.items():
+        if only not in ("", method):
+            continue
         rows, cpu = [], []
         for a, b in pairs:
             labels = sorted(set(sets[a].names) & set(sets[b].names))
@@ -79,15 +81,15 @@ def _all_pairs(sets, pairs, points):
         yield method, {"pairs": len(rows), "cpu_s": float(np.mean(cpu))} | means
 
 
-def openkbp(count, points=800):
+def openkbp(count, only, points=800):
     """Head and neck organs of six patients."""
     folder = _folder("rt", "openkbp")
     patients = sorted(p.name for p in folder.glob("pt_*"))
     sets = {p: organs_of_labels(read_labels(folder / p / "oars_label.nrrd")) for p in patients}
-    yield from _all_pairs(sets, list(itertools.permutations(patients, 2))[:: max(1, 30 // count)], points)
+    yield from _all_pairs(sets, list(itertools.permutations(patients, 2))[:: max(1, 30 // count)], points, only)
 
 
-def synthseg(count, points=800):
+def synthseg(count, only, points=800):
     """Deep structures and ventricles of the brain, both sides by themselves, of different people."""
     folder = _folder("brain", "synthseg")
     kept = (4, 10, 11, 12, 13, 16, 17, 18, 43, 49, 50, 51, 52, 53, 54)
@@ -102,7 +104,7 @@ def synthseg(count, points=800):
         shape = tuple(part.stop - part.start for part in box[::-1])
         cut = Grid(shape, grid.spacing, tuple(origin.tolist()), grid.direction)
         sets[path.name] = organs_of_labels(LabelMap(array[box], cut))
-    yield from _all_pairs(sets, list(itertools.permutations(sets, 2))[:count], points)
+    yield from _all_pairs(sets, list(itertools.permutations(sets, 2))[:count], points, only)
 
 
 SPACING = {"insp": (1.75, 1.0, 1.25), "exp": (1.75, 1.25, 1.75)}
@@ -128,11 +130,13 @@ def _errors(result, marks, organs, start):
     }
 
 
-def copd(count):
+def copd(count, only):
     """Keypoints of both phases with the pairing thrown away, 70 % drawn on each side, 10 % outliers added."""
     folder = _folder("lung", "dirlab_copd")
     means = []
     for case in CASES[:count]:
+        if only not in ("", case):
+            continue
         rng = np.random.default_rng(int(case))
         keys, marks = (_table(folder, case, kind) for kind in ("keypoints", "landmarks"))
         sides = []
@@ -145,13 +149,16 @@ def copd(count):
         numbers = _errors(result, marks, np.zeros(len(marks), dtype=np.int64), start)
         means.append(numbers["mean_mm"])
         yield case, numbers
-    yield "mean_mm", float(np.mean(means))
+    if not only:
+        yield "mean_mm", float(np.mean(means))
 
 
-def lung_surfaces(count, points=2000):
+def lung_surfaces(count, only, points=2000):
     """Surfaces of the lungs alone, affine start: landmarks inside are carried along, none is seen."""
     folder = _folder("lung", "dirlab_copd")
     for case in CASES[:count]:
+        if only not in ("", case):
+            continue
         marks = _table(folder, case, "landmarks")
         sets = []
         for phase in ("insp", "exp"):

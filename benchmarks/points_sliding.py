@@ -77,9 +77,11 @@ def numbers_of(case, options, *, points, seed):
     }
 
 
-def sliding(count, points=600):
+def sliding(count, only, points=600):
     """Each motion and method, a mean over seeds."""
     for kind in MOTIONS:
+        if only not in ("", kind):
+            continue
         cases = [neighbors(kind, seed) for seed in range(count)]
         for name, options in METHODS.items():
             rows = [numbers_of(case, options, points=points, seed=seed) for seed, case in enumerate(cases)]

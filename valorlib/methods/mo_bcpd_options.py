@@ -36,7 +36,7 @@ class MoBcpdOptions(Options):
         unit="mm",
     )
     unlike_size_mm: float = option(
-        5.0,
+        7.0,
         "How far organs bend whose surfaces do not close, as between patients; at most size_mm: as far as others",
         low=0.01,
         high=500.0,
@@ -67,7 +67,10 @@ class MoBcpdOptions(Options):
         advanced=True,
     )
     outliers: float = option(
-        0.1, "Share of fixed points that belong to nothing (omega); 0.4 for keypoints", low=0.0, high=0.95
+        0.02,
+        "Share of fixed points that belong to nothing (omega): 0.02 for contours, 0.1 for noise, 0.4 for keypoints",
+        low=0.0,
+        high=0.95,
     )
     similarity: str = option(
         "similarity", "Whole-body motion beside the organs' own", choices=("similarity", "rigid", "none")
@@ -121,9 +124,9 @@ class MoBcpdOptions(Options):
 
 OMC = MoBcpdOptions()
 GMC = replace(OMC, between_organs=1.0)
-BCPD = replace(OMC, use_labels=False, surfaces=False)
+BCPD = replace(OMC, use_labels=False, surfaces=False, outliers=0.1)
 PLAIN = replace(
-    OMC, length_mm=30.0, size_mm=10.0, long_size_mm=0.0, surfaces=False, min_loops=15, epsilon_mm=1e-3, step_mm=0.2
+    BCPD, use_labels=True, length_mm=30.0, size_mm=10.0, long_size_mm=0.0, min_loops=15, epsilon_mm=1e-3, step_mm=0.2
 )
 CPD = replace(PLAIN, use_labels=False, similarity="none", spread=False, start="given")
 PAPER = replace(PLAIN, outliers=0.0, start="given", epsilon_mm=0.1, step_mm=1e6)
