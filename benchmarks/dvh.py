@@ -253,8 +253,8 @@ def main() -> None:
     args = parser.parse_args()
     jobs = {
         "analytic": lambda: analytic(args.offsets),
-        "eclipse_prostate": lambda: eclipse("quarter") + eclipse("third") + eclipse("half"),
-        "breast_boost": lambda: breast("quarter"),
+        "eclipse_prostate": lambda: [row for cap in ("rounded", "quarter", "third", "half") for row in eclipse(cap)],
+        "breast_boost": lambda: breast("rounded") + breast("quarter"),
         "openkbp": openkbp_summary,
         "dicompyler": lambda: referee(args.referee) if args.referee else None,
     }

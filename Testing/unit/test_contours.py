@@ -23,16 +23,20 @@ def square(size, z, center=(0.0, 0.0)):
     return np.asarray([(center[0] + x, center[1] + y, z) for x, y in corners])
 
 
-def volume_cc(polygons, **options):
-    return sample_solid(solid_of(Contours("A", tuple(polygons)), **options)).volume_cc
+def volume_cc(polygons, cap="quarter"):
+    return sample_solid(solid_of(Contours("A", tuple(polygons)), cap=cap)).volume_cc
 
 
 HEIGHTS = np.arange(0, 20.1, 2.0)
 TALL = 21.0
-"""mm, with the usual end caps, a quarter of 2 mm each."""
+"""mm, with end caps of a quarter of 2 mm each."""
 
 
-@pytest.mark.parametrize(("cap", "height"), [("none", 20.0), ("quarter", 21.0), ("third", 20 + 4 / 3), ("half", 22.0)])
+# A rounded end of a square is side x (1 - t^2) at t of half a slice: 8/15 of the slab.
+ENDS = [("none", 20.0), ("quarter", 21.0), ("third", 20 + 4 / 3), ("half", 22.0), ("rounded", 20 + 16 / 15)]
+
+
+@pytest.mark.parametrize(("cap", "height"), ENDS)
 def test_a_box_has_its_volume_by_each_end_cap_rule(cap, height):
     found = volume_cc([square(12, z) for z in HEIGHTS], cap=cap)
     assert found == pytest.approx(12 * 12 * height / 1000, rel=5e-3)
@@ -64,13 +68,21 @@ def test_several_contours_in_a_slice_add_up():
 
 def test_a_missing_slice_is_bridged_and_a_wide_gap_splits():
     one_less = [square(12, z) for z in HEIGHTS if z != 10]
-    solid = solid_of(Contours("A", tuple(one_less)))
+    solid = solid_of(Contours("A", tuple(one_less)), cap="quarter")
     assert "missing" in solid.warnings[0]
     assert sample_solid(solid).volume_cc == pytest.approx(144 * TALL / 1000, rel=5e-3)
     two_parts = [square(12, z) for z in (0, 2, 4, 6, 20, 22, 24, 26)]
-    solid = solid_of(Contours("A", tuple(two_parts)))
+    solid = solid_of(Contours("A", tuple(two_parts)), cap="quarter")
     assert "2 parts" in solid.warnings[0]
     assert sample_solid(solid).volume_cc == pytest.approx(2 * 144 * (TALL - 14) / 1000, rel=1e-2)
+    assert volume_cc(two_parts, "rounded") == pytest.approx(2 * 144 * (6 + 16 / 15) / 1000, rel=1e-2)
+
+
+def test_a_rounded_end_draws_in_with_the_square_of_the_height():
+    solid = solid_of(Contours("A", tuple(ring(10, z) for z in HEIGHTS)))
+    # At 0.5 of the 1 mm of the cap a quarter of the 10 mm is gone.
+    edge = np.asarray([(7.3, 0, -0.5), (7.7, 0, -0.5), (7.3, 0, 20.5), (7.7, 0, 20.5), (9.8, 0, 0.0), (0.0, 0, 21.1)])
+    assert solid.inside(edge).tolist() == [True, False, True, False, True, False]
 
 
 def test_the_shape_between_two_slices_is_in_between():
@@ -118,5 +130,5 @@ def test_what_is_no_structure_is_refused_in_a_sentence(polygons, sentence):
 
 
 def test_an_unknown_cap_rule_is_refused():
-    with pytest.raises(InputError, match="cap: expected one of none, quarter, third, half"):
+    with pytest.raises(InputError, match="cap: expected one of none, quarter, third, half, rounded"):
         solid_of(Contours("A", (square(3, 0),)), cap="full")

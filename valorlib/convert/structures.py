@@ -15,7 +15,7 @@ from valorlib.metrics.solids import StructurePoints, sample_labels, sample_solid
 SUFFIXES = (".nrrd", ".nii", ".nii.gz", ".mha", ".mhd")
 
 
-def read_structures(path: str | Path, *, cap: str = "quarter", seed: int = 0) -> tuple[StructurePoints, ...]:
+def read_structures(path: str | Path, *, cap: str = "rounded", seed: int = 0) -> tuple[StructurePoints, ...]:
     """Points of every structure of a file or folder.
 
     Args:

@@ -14,8 +14,12 @@ from valorlib.core.errors import InputError, check_finite, check_shape
 
 F64 = NDArray[np.float64]
 
-CAPS = {"none": 0.0, "quarter": 0.25, "third": 1 / 3, "half": 0.5}
-"""End-cap rule to the share of the slice distance a structure goes on beyond its first and last contour."""
+CAPS = {"none": 0.0, "quarter": 0.25, "third": 1 / 3, "half": 0.5, "rounded": 0.5}
+"""End-cap rule to the share of the slice distance a structure goes on beyond its first and last contour.
+
+All are slabs but "rounded": a dome that draws in from the outline with the square of the height, to nothing at half a
+slice.
+"""
 MAX_PIXELS = 6_000_000
 BRIDGED = 3.2
 """Slices up to this many slice distances apart are joined (two missing slices); wider gaps split the structure."""
@@ -49,7 +53,7 @@ class ContourSolid:
 
     axes: rows are the in-plane directions and the normal. offsets_mm: rising heights of the slices. distance: (S, Y, X)
     signed distance to the outline, mm, positive inside, at pixels of `pixel_mm` from `corner`. cap_mm: how far the
-    structure goes on beyond an end. warnings: plain sentences.
+    structure goes on beyond an end. rounded: it draws in there. warnings: plain sentences.
     """
 
     name: str
@@ -60,6 +64,7 @@ class ContourSolid:
     pixel_mm: float
     cap_mm: float
     gap_mm: float
+    rounded: bool = False
     warnings: tuple[str, ...] = field(default=())
 
     @property
@@ -77,34 +82,39 @@ class ContourSolid:
     def inside(self, points: F64) -> NDArray[np.bool_]:
         """True for the LPS points, (n, 3), that lie in the structure."""
         local = np.asarray(points) @ self.axes.T
-        height, inside = self._height(local[:, 2])
+        height, beyond, inside = self._height(local[:, 2])
         at = np.stack([height, *((local[:, c] - self.corner[c]) / self.pixel_mm for c in (1, 0))])
         outside = -float(self.pixel_mm)
         found = ndimage.map_coordinates(self.distance, at, order=1, mode="constant", cval=outside)
+        if self.rounded and self.cap_mm > 0:
+            widest = self.distance.max(axis=(1, 2))[np.round(height).astype(int)]
+            found = found - widest * np.square(beyond / self.cap_mm)
         return np.asarray((found > 0) & inside)
 
-    def _height(self, z: F64) -> tuple[F64, NDArray[np.bool_]]:
-        """Slice index of a height, and whether the structure can be there at all (caps and gaps)."""
+    def _height(self, z: F64) -> tuple[F64, F64, NDArray[np.bool_]]:
+        """Slice index of a height, how far it is beyond an end, mm, and whether the structure can be there at all."""
         inside = (z >= self.offsets_mm[0] - self.cap_mm) & (z <= self.offsets_mm[-1] + self.cap_mm)
         index = np.interp(z, self.offsets_mm, np.arange(len(self.offsets_mm), dtype=np.float64))
+        beyond = np.maximum(np.maximum(self.offsets_mm[0] - z, z - self.offsets_mm[-1]), 0)
         if len(self.offsets_mm) == 1:
-            return index, inside
+            return index, beyond, inside
         below = np.clip(np.searchsorted(self.offsets_mm, z) - 1, 0, len(self.offsets_mm) - 2)
         wide = (np.diff(self.offsets_mm) > self.gap_mm)[below] & (z > self.offsets_mm[0]) & (z < self.offsets_mm[-1])
         near_low = z <= self.offsets_mm[below] + self.cap_mm
         near_high = z >= self.offsets_mm[below + 1] - self.cap_mm
         index = np.where(wide & near_low, below, np.where(wide & near_high, below + 1, index))
-        return index, inside & (~wide | near_low | near_high)
+        gap = np.minimum(z - self.offsets_mm[below], self.offsets_mm[below + 1] - z)
+        return index, np.where(wide, gap, beyond), inside & (~wide | near_low | near_high)
 
 
-def solid_of(contours: Contours, *, cap: str = "quarter", pixel_mm: float | None = None) -> ContourSolid:
+def solid_of(contours: Contours, *, cap: str = "rounded", pixel_mm: float | None = None) -> ContourSolid:
     """A structure's contours as a solid.
 
     Args:
         contours: at least one closed contour.
-        cap: "none", "quarter", "third" or "half": how much of a slice distance the structure goes on beyond its ends.
-            Programs differ here more than anywhere else: a quarter to a third agrees best with Eclipse (a third is the
-            volume of a rounded end half a slice high), half is the full slab of CERR.
+        cap: "rounded", "none", "quarter", "third" or "half": how the structure goes on beyond its ends (`CAPS`).
+            Programs differ here more than anywhere else: rounded agrees best with Eclipse, half is the full slab of
+            CERR.
         pixel_mm: in-plane resolution of the distance maps; None: by size.
     """
     if cap not in CAPS:
@@ -136,6 +146,7 @@ def solid_of(contours: Contours, *, cap: str = "quarter", pixel_mm: float | None
         pixel,
         CAPS[cap] * usual,
         BRIDGED * usual,
+        cap == "rounded",
         _gap_warnings(contours, offsets),
     )
 
