@@ -71,7 +71,7 @@ class Workbench:
         self.layout = self._build()
 
     def _join(self) -> None:
-        self.registration.finished.append(self.results.show)
+        self.registration.finished += [self.results.add_error, self.results.show]
         self.scans.refreshed.append(self.editor.refresh)
         self.scans.refreshed.append(self.uncertainty.refresh)
         self.scans.refreshed.append(self.points.refresh)

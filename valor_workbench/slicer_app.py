@@ -65,7 +65,10 @@ class _Turns:
 
     async def come(self) -> None:
         async with self._lock:
-            await asyncio.sleep(0.004 if monotonic() - self.drawn < 0.003 else 0.0)
+            if monotonic() - self.drawn < 0.003:
+                await asyncio.sleep(0.004)
+            for _ in range(6):  # what came in meanwhile takes a few turns of the loop to be answered
+                await asyncio.sleep(0)
 
 
 class _AskedInTurn(asyncio.Event):

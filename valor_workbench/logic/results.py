@@ -20,7 +20,6 @@ from valor_workbench.tasks_export import DicomExport
 from valor_workbench.tasks_registration import Registered
 from valorlib.convert.mrml import image_from_node
 from valorlib.core.errors import InputError
-from valorlib.core.images import Image
 from valorlib.scene.display import SEQUENTIAL, add_map, add_volume
 from valorlib.scene.nodes import ResultNodes, find_results, joined, recording, remove
 
@@ -42,6 +41,7 @@ class ResultLogic:
         self.state = session.typed(ResultState)
         self.nodes: ResultNodes | None = None
         self._done: Registered | None = None
+        self._error_nodes: ResultNodes | None = None
         self._flicker: asyncio.Task[None] | None = None
         self._region: Any | None = None
         self.truth_node: Any | None = None
@@ -59,9 +59,8 @@ class ResultLogic:
 
     def show(self, nodes: ResultNodes, done: Registered | None) -> None:
         """Take over a new result."""
-        self.nodes, self._done = nodes, done
-        if done is not None and done.error is not None:
-            self._add_error(nodes, done.error)
+        more, self._error_nodes = self._error_nodes, None
+        self.nodes, self._done = nodes if more is None else joined(nodes, more), done
         record: Mapping[str, Any] = done.record if done is not None else {}
         with self._session.server.state:
             data = self.state.data
@@ -81,12 +80,16 @@ class ResultLogic:
         if places:
             self._session.workspace.jump(places[0])
 
-    def _add_error(self, nodes: ResultNodes, error: Image) -> None:
+    def add_error(self, nodes: ResultNodes, done: Registered) -> None:
+        """Add the map of the error to the truth, where it is known; before `show`, to keep that short."""
+        error = done.error
+        if error is None:
+            return
         high = max(1.0, round(float(np.percentile(error.array, 99.5)), 1))
         with recording(self._session.scene, nodes.run, nodes) as recorder:
             name = f"{nodes.run} error to the truth"
             add_map(recorder, error, name, "error", points=SEQUENTIAL, low=0.0, high=high, unit="mm")
-        self.nodes = joined(nodes, recorder.results)
+        self._error_nodes = recorder.results
 
     def adopt_from_scene(self) -> None:
         """Take over the newest result of a scene that was loaded."""
