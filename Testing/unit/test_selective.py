@@ -69,6 +69,15 @@ def test_total_variation_minimum_equals_the_best_of_all_sets_on_a_tiny_row():
     assert energy((theta >= 0.5).astype(np.float32), cost, weight) == pytest.approx(least, abs=1e-3)
 
 
+def test_it_settles_early_on_the_set_that_many_steps_end_at():
+    rng = np.random.default_rng(6)
+    cost = 3 * ndimage.gaussian_filter(rng.normal(size=(14, 20, 22)), 1.5).astype(np.float32)
+    weight = rng.uniform(0.02, 0.1, cost.shape).astype(np.float32)
+    early, late = minimize(cost, weight), minimize(cost, weight, iterations=600, rest=600)
+    assert np.mean((early >= 0.5) != (late >= 0.5)) < 5e-4
+    assert energy(early, cost, weight) < energy((cost < 0).astype(np.float32), cost, weight)
+
+
 def test_growth_stops_at_the_sharpest_level_not_at_the_first():
     values = np.full((1, 41, 41), 0.1, np.float32)
     j, i = np.mgrid[:41, :41]
@@ -173,6 +182,17 @@ def test_non_mass_form_takes_the_pieces_next_to_the_clicked_one():
     assert dice(mass.labels.array == 1, both) < 0.75
     assert mass.record["tumors"]["1"]["leak_alarm"]
     assert dice(several.labels.array == 1, both) > 0.85
+
+
+def test_a_vessel_near_the_tumor_is_noted_and_raises_no_alarm():
+    image, truth = phantom(BALL)
+    points = GRID.points() - GRID.to_world(BALL[0])
+    vessel = (np.abs(np.linalg.norm(points[..., :2], axis=-1) - 11.0) < 1.3) & (np.abs(points[..., 2]) < 2.0)
+    bright = Image(np.where(vessel, 900.0, image.array).astype(np.float32), GRID)
+    result = segment(bright, seeds((BALL[0], 1)), SelectiveOptions(), Run())
+    assert overlap(result, truth) > 0.9
+    assert not result.record["tumors"]["1"]["leak_alarm"], result.warnings
+    assert "same brightness" in result.record["tumors"]["1"]["notes"][0]
 
 
 def test_one_lesion_can_be_done_again_while_the_others_stay():

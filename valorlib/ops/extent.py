@@ -19,7 +19,7 @@ SEEN_TO, PERSIST_MM, PERSIST_SHARE = 1.08, 2.0, 0.7
 """A border is seen up to this part of the extent, where at least this share of the next mm is foreign."""
 
 MEAN_REACH = 0.80
-"""Of a tumor without borders, in parts of the distance to its farthest point."""
+"""Of a tumor without borders, in parts of the distance to its farthest point; plain tissue counts 0.06 beyond it."""
 
 MIDDLE_MM = 0.6
 """How far a drag starts beside the tumor's middle, along each axis."""
