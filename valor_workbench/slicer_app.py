@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from time import monotonic
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 import slicer
 from numpy.typing import NDArray
 from trame_client.widgets.client import ServerTemplate  # noqa: F401  (registers the widget that layouts use)
-from trame_rca.schedulers import RcaImageRenderScheduler
 from trame_slicer import module as trame_slicer_module
 from trame_slicer.app.logic import connect_slice_view_slider_to_state
 from trame_slicer.core import LayoutManager, SlicerApp
@@ -33,6 +31,8 @@ from trame_slicer.views import (
 from trame_slicer.views.render_scheduler import NoScheduleRendering
 from undo_stack import UndoStack  # type: ignore[import-untyped]
 from vtkmodules.vtkCommonCore import vtkCommand, vtkFileOutputWindow, vtkLogger
+
+from valor_workbench.turns import InTurn
 
 PLACE = slicer.vtkMRMLInteractionNode.Place
 Color = tuple[float, float, float]
@@ -54,49 +54,6 @@ class ViewPainters:
     over_slice: Callable[[Any, str, Any], None]
     over_3d: Callable[[Any, str, Any], None]
     chart: Callable[[Any], None]
-
-
-class _Turns:
-    """Lets one view draw, then the server answer, then the next view draw; all at once would be a long silence."""
-
-    def __init__(self) -> None:
-        self._lock = asyncio.Lock()
-        self.drawn = 0.0
-
-    async def come(self) -> None:
-        async with self._lock:
-            if monotonic() - self.drawn < 0.003:
-                await asyncio.sleep(0.004)
-            for _ in range(6):  # what came in meanwhile takes a few turns of the loop to be answered
-                await asyncio.sleep(0)
-
-
-class _AskedInTurn(asyncio.Event):
-    def __init__(self, turns: _Turns) -> None:
-        super().__init__()
-        self._turns = turns
-
-    async def wait(self) -> Literal[True]:
-        await super().wait()
-        await self._turns.come()
-        return True
-
-
-class _InTurn(RcaImageRenderScheduler):  # type: ignore[misc]
-    turns: ClassVar = _Turns()
-
-    def __init__(self, *arguments: Any, **more: Any) -> None:
-        super().__init__(*arguments, **more)
-        self._request_event = _AskedInTurn(self.turns)
-
-    async def _wait_for_still(self, since: float) -> bool:
-        wanted = bool(await super()._wait_for_still(since))
-        await self.turns.come()
-        return wanted and not self._request_event.is_set()
-
-    def _render_frame(self, quality: int) -> None:
-        super()._render_frame(quality)
-        self.turns.drawn = monotonic()
 
 
 class _ChartFactory(IViewFactory):  # type: ignore[misc]
@@ -163,7 +120,7 @@ class Workspace:
         self.app.register_module_logic(slicer.vtkSlicerTransformLogic(), logic_name="Transforms")
         self._add_color_logic()
         manager = self.app.view_manager
-        rca_view_factory.RcaImageRenderScheduler = _InTurn
+        rca_view_factory.RcaImageRenderScheduler = InTurn
         register_rca_factories(
             manager,
             server,
@@ -389,5 +346,17 @@ class Workspace:
 
 
 def slice_slider(server: Any, view: Any) -> Any:
-    """State of a slice view's slider."""
-    return connect_slice_view_slider_to_state(server, view)
+    """State of a slice view's slider; the page hears of each change, also of one that no page asked for."""
+    state = connect_slice_view_slider_to_state(server, view)
+    waiting: list[asyncio.Handle] = []
+
+    def tell() -> None:
+        waiting.clear()
+        server.state.flush()
+
+    def moved(_: Any) -> None:
+        if not waiting and asyncio._get_running_loop() is not None:
+            waiting.append(asyncio.get_running_loop().call_soon(tell))
+
+    view.modified.connect(moved)
+    return state

@@ -27,6 +27,9 @@ print(json.dumps({
 """
 
 
+SLICES = "() => [...document.querySelectorAll('.valor-slice-slider input')].map(i => Number(i.value))"
+
+
 def wait_until(is_so, wait_s=200):
     end = time.monotonic() + wait_s
     while not is_so():
@@ -254,6 +257,7 @@ def test_a_run_survives_a_reload_and_ends_soon_when_cancelled(start, visit):
     # This job takes more than a minute on any machine, so that it still goes on when the page is back.
     page.choose("method", "ConvexAdam")
     page.set_options(Working=1, Control=1, Iterations=1000)
+    before = page.page.evaluate(SLICES)
     page.item("apply").click()
     page.item("cancel").wait_for()
     page.page.reload()
@@ -284,6 +288,8 @@ def test_a_run_survives_a_reload_and_ends_soon_when_cancelled(start, visit):
     wait_until(lambda: list(app.folder.glob("valor-*/result-*/metrics.json")))
     page.enter()
     assert page.done().startswith("Done in")
+    # Nothing was clicked, so the slices stay where they were, up to the nearest voxel, and the sliders say so.
+    assert page.page.evaluate(SLICES) == pytest.approx(before, abs=1.5)
 
     page.choose("method", "ConvexAdam")
     page.item("apply").click()

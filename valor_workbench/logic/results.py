@@ -76,8 +76,9 @@ class ResultLogic:
             self._scans.state.data.show = "fixed"
         self._layers()
         self._surfaces()
+        # Without a tumor the views stay where they are: the other places are the worst ones, often at the border.
         places = [row["at"] for row in self.state.data.metrics if row.get("at")]
-        if places:
+        if places and record.get("numbers", {}).get("tumors"):
             self._session.workspace.jump(places[0])
 
     def add_error(self, nodes: ResultNodes, done: Registered) -> None:
