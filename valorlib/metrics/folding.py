@@ -132,7 +132,7 @@ def harmonic_energy(field: DisplacementField) -> float:
             for axis in range(3):
                 d = gradient(component if axis == 0 else component[inner], axis, field.grid.spacing[2 - axis])
                 d = d[inner] if axis == 0 else d
-                total += float(np.vdot(d, d))
+                total += float(np.sum(d * d, dtype=np.float64))
     return total / float(np.prod(field.grid.shape))
 
 
