@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import qt
 import slicer
 from slicer import (
     vtkMRMLMarkupsFiducialNode,
@@ -74,7 +72,7 @@ class UncertaintyViewerParameterNode:
     device: str = "auto"
 
 
-class UncertaintyViewerWidget(panel.VALORPanel):
+class UncertaintyViewerWidget(panel.ReportingPanel):
     """The panel."""
 
     uiName = "UncertaintyViewer"
@@ -85,8 +83,6 @@ class UncertaintyViewerWidget(panel.VALORPanel):
 
     def connectPanel(self) -> None:
         """Connect widgets, keys and sections."""
-        self.last: dict[str, Any] = {}
-        self.openUrl = qt.QDesktopServices.openUrl
         sentence = _("Expected error of the transform, in mm, and what it does to the dose.")
         entry = Entry(METHOD, _("Registration uncertainty"), "image", sentence)
         self.methods = MethodSection(self.ui, [entry], lambda: self._parameterNode)
@@ -237,23 +233,11 @@ class UncertaintyViewerWidget(panel.VALORPanel):
         if self.ui.tableSelector.itemData(self.ui.tableSelector.currentIndex) == "landmarks":
             self.landmarks.goTo(index.row())
 
-    def onReport(self) -> None:
-        """Make the report and open it in the browser."""
-        if self.results.current is None or self.last.get("run") != self.results.current.run:
-            self.fault(_("A report can be made of a run of this session; press Apply again."))
-            return
-        folder = Path(slicer.app.temporaryPath) / f"VALOR report {self.last['run']}"
-        self._saveRun(folder, lambda: self.openUrl(qt.QUrl.fromLocalFile(str(folder / "report.html"))))
-
-    def _saveRun(self, folder: Path, then: Any) -> None:
-        if self.runJob(partial(self.logic.save, folder, dict(self.last)), lambda _value: None, []):
-            then()
-
     def onSave(self) -> None:
         """Write all of the run that is shown: maps, tables (CSV), doses (DICOM too), report and nodes."""
         folder = Path(self.ui.folderEdit.currentPath) / self.results.current.run
         if self.last.get("run") == self.results.current.run:
-            self._saveRun(folder, lambda: self._saveNodes(folder / "nodes"))
+            self.saveRun(folder, lambda: self._saveNodes(folder / "nodes"))
         else:
             self._saveNodes(folder)
 

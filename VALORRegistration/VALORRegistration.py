@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-import qt
 import slicer
 from slicer import (
     vtkMRMLMarkupsFiducialNode,
@@ -69,7 +68,7 @@ class VALORRegistrationParameterNode:
     device: str = "auto"
 
 
-class VALORRegistrationWidget(panel.VALORPanel):
+class VALORRegistrationWidget(panel.ReportingPanel):
     """The panel."""
 
     uiName = "VALORRegistration"
@@ -80,8 +79,6 @@ class VALORRegistrationWidget(panel.VALORPanel):
 
     def connectPanel(self) -> None:
         """Connect widgets, keys and sections."""
-        self.last: dict[str, Any] = {}
-        self.openUrl = qt.QDesktopServices.openUrl
         self.methods = MethodSection(self.ui, entriesOf("image"), lambda: self._parameterNode)
         self.preview = seeds.LivePreview(self, self.clickedVolume, self.onVolumes)
         self.seeds = seeds.SeedSection(self, self.ui, self.onClicks)
@@ -231,29 +228,16 @@ class VALORRegistrationWidget(panel.VALORPanel):
         if mode == "flicker":
             self.flicker.start()
 
-    def onReport(self) -> None:
-        """Make the report and open it in the browser."""
-        if self.results.current is None or self.last.get("run") != self.results.current.run:
-            self.fault(_("A report can be made of a run of this session; press Apply again."))
-            return
-        folder = Path(slicer.app.temporaryPath) / f"VALOR report {self.last['run']}"
-        self._saveRun(folder, lambda: self.openUrl(qt.QUrl.fromLocalFile(str(folder / "report.html"))))
-
     def onSave(self) -> None:
         """Write all files of the run that is shown."""
         results = self.results.current
         folder = Path(self.ui.folderEdit.currentPath) / results.run
         if self.last.get("run") == results.run:
-            self._saveRun(folder, lambda: self.status(_("Saved in {folder}").format(folder=folder)))
+            self.saveRun(folder, lambda: self.status(_("Saved in {folder}").format(folder=folder)))
             return
         with slicer.util.tryWithErrorDisplay(_("Saving failed.")):
             written = comparing.saveNodes(results, folder)
             self.status(_("{count} files saved in {folder}").format(count=len(written), folder=folder))
-
-    def _saveRun(self, folder: Path, then: Any) -> None:
-        run = dict(self.last)
-        if self.runJob(lambda progress: self.logic.save(folder, run, progress), lambda _value: None, []):
-            then()
 
     def onRemove(self) -> None:
         """Undo the run that is shown."""

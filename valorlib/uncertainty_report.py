@@ -18,6 +18,7 @@ from valorlib.uncertainty import Assessment
 SIDE = 330
 STOPS = np.asarray([(0.0, 0, 0, 60), (0.35, 40, 90, 160), (0.65, 240, 180, 60), (1.0, 215, 40, 30)])
 LIGHTS = {"pass": "within tolerance", "check": "look again", "fail": "outside tolerance", "none": "not judged"}
+GOAL_LIGHTS = {"pass": "met", "check": "may be missed", "fail": "likely missed", "none": "not judged"}
 
 
 def uncertainty_report(pair: ImagePair, found: Assessment, record: dict[str, Any]) -> str:
@@ -33,6 +34,7 @@ def uncertainty_report(pair: ImagePair, found: Assessment, record: dict[str, Any
         dose=dose,
         chart=chart,
         lights=LIGHTS,
+        goal_lights=GOAL_LIGHTS,
         pictures=pictures_of(pair, found),
         curve=_curve(found),
         fixed=pair.fixed.name or "fixed scan",
@@ -72,11 +74,14 @@ def pictures_of(pair: ImagePair, found: Assessment) -> list[dict[str, Any]]:
             known = view.slice_of(body.astype(np.float32), plane, at_voxel, SIDE) > 0.5
             cells["sigma"].append((name, embedded(np.where(known[..., None], colored, still))))
         titles = {
+            "sigma": (
+                "Expected error",
+                f"Over the fixed scan: dark blue 0, yellow {0.65 * top:.1f}, red {top:.1f} {unit} and more.",
+            ),
             "colors": ("Color contrast", "Fixed in cyan, registered moving in red: gray where both agree."),
             "board": ("Checkerboard", "Squares of the fixed and the registered moving scan in turn."),
             "flicker": ("Flicker", "Fixed and registered moving scan by turns, each for a second."),
             "difference": ("Difference", f"Fixed minus moving; full color at {spread:.0f}."),
-            "sigma": ("Expected error", f"Over the fixed scan: dark blue 0, red {top:.1f} {unit} and more."),
         }
         for key, (title, sentence) in titles.items():
             rows.append({"title": f"{title}, {words}", "sentence": sentence, "pictures": cells[key]})

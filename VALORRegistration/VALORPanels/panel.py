@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -311,6 +312,31 @@ class VALORPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onApply(self) -> None:
         """Start a run."""
+
+
+class ReportingPanel(VALORPanel):
+    """A panel whose runs are saved with a report; the subclass has `results`, and a logic that can `save`."""
+
+    results: Any = None
+
+    def __init__(self, parent: Any = None) -> None:
+        VALORPanel.__init__(self, parent)
+        self.last: dict[str, Any] = {}
+        self.openUrl = qt.QDesktopServices.openUrl
+
+    def onReport(self) -> None:
+        """Make the report and open it in the browser."""
+        if self.results.current is None or self.last.get("run") != self.results.current.run:
+            self.fault(_("A report can be made of a run of this session; press Apply again."))
+            return
+        folder = Path(slicer.app.temporaryPath) / f"VALOR report {self.last['run']}"
+        self.saveRun(folder, lambda: self.openUrl(qt.QUrl.fromLocalFile(str(folder / "report.html"))))
+
+    def saveRun(self, folder: Path, then: Callable[[], Any]) -> None:
+        """Write the last run in the worker; `then` follows when it went through."""
+        run = dict(self.last)
+        if self.runJob(lambda progress: self.logic.save(folder, run, progress), lambda _value: None, []):
+            then()
 
 
 def firstNodes(className: str, count: int) -> list[Any]:
