@@ -25,7 +25,18 @@ from valorlib.ops.organ_field import carried_masks
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("VALOR_DATA", ROOT / "shared" / "data"))
 METHODS = {"omc": OMC, "bcpd": BCPD, "gmc": GMC, "similarity": replace(OMC, size_mm=0.01, long_size_mm=0.0)}
-COLUMNS = ("surface_mean_mm", "hd95_mm", "dice", "log_volume_ratio", "overlap_pct", "in_others_pct")
+COLUMNS = (
+    "surface_mean_mm",
+    "hd95_mm",
+    "dice",
+    "log_volume_ratio",
+    "p95_mm",
+    "hd95_of_whole_mm",
+    "log_volume_ratio_of_whole",
+    "overlap_pct",
+    "in_others_pct",
+)
+LEAST_SLICES = 3
 
 
 def _folder(*parts):
@@ -42,9 +53,12 @@ def in_others_pct(masks, labels):
 
 
 def carried_numbers(fixed, moving, labels, result):
-    """Surface distance, Dice, volume and overlap of organs carried onto a fixed set, a mean over organs."""
+    """Surface distance, Dice, volume and overlap of organs carried onto a fixed set, a mean over organs.
+
+    Of whole: without organs of fewer than three slices, which are cut by the field of view.
+    """
     masks = carried_masks(result.model, result.inverse.matrix, moving.labels, fixed.labels.grid, labels)
-    rows = []
+    rows, whole = [], []
     for label in labels:
         surface, target = moving.surfaces[label], fixed.surfaces[label]
         moved = result.model.move(
@@ -54,9 +68,19 @@ def carried_numbers(fixed, moving, labels, result):
         d = surface_distances(carried, target)
         dice = overlap(masks[label], fixed.labels.array == label).dice
         growth = enclosed_ml(carried) / enclosed_ml(target)
-        rows.append((d["mean_mm"], d["hd95_mm"], dice, abs(np.log(growth))))
+        rows.append((d["mean_mm"], d["hd95_mm"], dice, abs(np.log(growth)), d["p95_mm"]))
+        whole.append(min(_thinnest(one.labels, label) for one in (fixed, moving)) >= LEAST_SLICES)
     shared = total_overlap(masks, fixed.labels.grid)["pct"]
-    return [float(v) for v in np.mean(rows, axis=0)] + [shared, in_others_pct(masks, fixed.labels)]
+    values = np.array(rows)
+    kept = values[whole] if any(whole) else values
+    means = [*values.mean(0), kept[:, 1].mean(), kept[:, 3].mean()]
+    return [float(v) for v in means] + [shared, in_others_pct(masks, fixed.labels)]
+
+
+def _thinnest(labels, label):
+    """Voxels of an organ along its shortest side."""
+    where = np.nonzero(labels.array == label)
+    return min(int(np.ptp(axis)) + 1 for axis in where)
 
 
 def _all_pairs(sets, pairs, points, only):

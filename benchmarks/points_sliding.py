@@ -71,8 +71,8 @@ def numbers_of(case, options, *, points, seed):
     return {
         "surface_mean_mm": numbers[0],
         "dice": numbers[2],
-        "overlap_pct": numbers[4],
-        "in_others_pct": numbers[5],
+        "overlap_pct": numbers[-2],
+        "in_others_pct": numbers[-1],
         "error_mm": float(error.mean()),
     }
 

@@ -36,7 +36,7 @@ class MoBcpdOptions(Options):
         unit="mm",
     )
     unlike_size_mm: float = option(
-        7.0,
+        10.0,
         "How far organs bend whose surfaces do not close, as between patients; at most size_mm: as far as others",
         low=0.01,
         high=500.0,

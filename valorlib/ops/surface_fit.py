@@ -23,7 +23,7 @@ LEAST_NOISE_MM = 0.2
 TUKEY = 4.7
 FAR = 3.0
 KEPT = 0.7
-FAR_SHARE = 95
+FAR_SHARE = 0.95
 CLOSED = 1.15
 DIRECT = 400
 GRADIENT_LOOPS = 25
@@ -201,7 +201,7 @@ class _Surfaces:
             there, to_x = self.trees[organ].query(moved[y])
             back, to_y = cKDTree(moved[y]).query(self.x[x])
             distances.append((_nearer(there) + _nearer(back)) / 2)
-            far.append(float(max(np.percentile(there, FAR_SHARE), np.percentile(back, FAR_SHARE))))
+            far.append(max(_at_share(there, FAR_SHARE), _at_share(back, FAR_SHARE)))
             m, n = np.concatenate([y, y[to_y]]), np.concatenate([x[to_x], x])
             parts.append((m, n, *self._weigh(moved, normals, m, n, np.concatenate([there, back]))))
         self._keep(float(np.mean(distances)) if distances else np.inf, np.array(far))
@@ -220,9 +220,9 @@ class _Surfaces:
         for organ in self.organs.tolist():
             y = moved[self.own == organ]
             trees = cKDTree(y), self.trees[organ]
-            own = [np.percentile(tree.query(tree.data, k=2)[0][:, 1], FAR_SHARE) for tree in trees]
-            far = [np.percentile(trees[1 - n].query(trees[n].data)[0], FAR_SHARE) for n in (0, 1)]
-            shares.append(float(min(far) / max(float(np.mean(own)), 1e-12)))
+            own = [_at_share(tree.query(tree.data, k=2)[0][:, 1], FAR_SHARE) for tree in trees]
+            far = [_at_share(trees[1 - n].query(trees[n].data)[0], FAR_SHARE) for n in (0, 1)]
+            shares.append(min(far) / max((own[0] + own[1]) / 2, 1e-12))
         return float(np.mean(shares)) if shares else np.inf
 
     def _keep(self, distance: float, far: F64) -> None:
@@ -241,8 +241,8 @@ class _Surfaces:
         length = np.linalg.norm(total, axis=1)
         total /= np.maximum(length, 1e-12)[:, None]
         along = np.sum((self.x[n] - moved[m]) * total, axis=1)
-        noise = max(1.4826 * float(np.median(np.abs(along))), LEAST_NOISE_MM)
-        weight = np.clip(1 - (along / (TUKEY * noise)) ** 2, 0, None) ** 2 * (distance < FAR * np.median(distance))
+        noise = max(1.4826 * _at_share(np.abs(along), 0.5), LEAST_NOISE_MM)
+        weight = np.clip(1 - (along / (TUKEY * noise)) ** 2, 0, None) ** 2 * (distance < FAR * _at_share(distance, 0.5))
         weight *= self.patches.flat[m] * self.flat[n] * np.clip((length - 1.4) / 0.6, 0, 1)
         return total, weight / (2 * noise**2)
 
@@ -294,6 +294,12 @@ class _Surfaces:
             weights=tuple(tensor(w) for w in weights),
             roots=tuple(self.roots),
         )
+
+
+def _at_share(values: F64, share: float) -> float:
+    """The value that `share` of the values do not exceed."""
+    place = int(share * (len(values) - 1))
+    return float(np.partition(values, place)[place])
 
 
 def _nearer(distance: F64) -> float:
