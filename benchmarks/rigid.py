@@ -2,9 +2,8 @@
 
 The moving image is turned and shifted through its header: up to 30 degrees an axis and 40 mm, or with --any-rotation
 any turn and 80 mm. A start counts as solved when the corners of the fixed image end within 5 mm (on average) of the
-reference. The reference is an optimum of SimpleITK's mutual information at full detail, begun at the median of all our
-results: headers of these pairs are not ground truth. It shares its metric, not its code, with our last step and with
-all peers. Results are merged into results/rigid.json (rigid_any.json); `ngf_rigid` must run first for each pair.
+reference. Headers of these pairs are not ground truth; the reference is the middle of eight optima of other programs,
+made by `rigid_reference.py`, which must run first. Results are merged into results/rigid.json (rigid_any.json).
 """
 
 from __future__ import annotations
@@ -148,9 +147,10 @@ def numbers(found, seconds, reference, grid):
     }
 
 
-def reference_of(fixed, moving, ours):
-    middle = ours[int(np.argmin([np.median([corner_error(a, b, fixed.grid) for b in ours]) for a in ours]))]
-    return mutual_information(ImagePair(fixed, moving), middle, shrink=[2, 1], iterations=200)
+def reference_of(name):
+    """Of the pair, and how far apart the optima lie from which it was chosen, mm."""
+    row = json.loads((HERE / "results" / "rigid_reference.json").read_text())[name]
+    return np.array(row["reference"]), row["spread_mm"]
 
 
 def run_pair(name, method, count, content, *, any_rotation):
@@ -167,12 +167,12 @@ def run_pair(name, method, count, content, *, any_rotation):
     for away, (matrix, used) in zip(starts, runs, strict=True):
         found.append(None if matrix is None else np.linalg.inv(away) @ matrix)
         seconds.append(used)
+    reference, spread_mm = reference_of(name)
     here = content.setdefault(name, {"methods": {}})
-    if "reference" not in here:
-        here["reference"] = reference_of(fixed, moving, found).tolist()
-        here["reference_to_header_mm"] = corner_error(np.array(here["reference"]), np.eye(4), fixed.grid)
-    here["methods"][method] = numbers(found, seconds, np.array(here["reference"]), fixed.grid)
-    return here["methods"][method]
+    here["reference_spread_mm"] = spread_mm
+    here["reference_to_header_mm"] = corner_error(reference, np.eye(4), fixed.grid)
+    here["methods"][method] = numbers(found, seconds, reference, fixed.grid)
+    return here
 
 
 def main():
@@ -187,13 +187,14 @@ def main():
     for pair in args.pairs:
         for method in args.methods:
             content = json.loads(path.read_text()) if path.exists() else {}
-            row = run_pair(pair, method, args.starts, content, any_rotation=args.any_rotation)
-            # Another process may have written meanwhile: only this pair's entry is ours.
+            here = run_pair(pair, method, args.starts, content, any_rotation=args.any_rotation)
+            # Another process may have written meanwhile: only this method's entry is ours.
             now = json.loads(path.read_text()) if path.exists() else {}
-            now.setdefault(pair, content[pair]).setdefault("methods", {})[method] = row
-            now[pair].setdefault("reference", content[pair]["reference"])
+            row = here.pop("methods")[method]
+            now[pair] = {**here, "methods": {**now.get(pair, {}).get("methods", {}), method: row}}
             path.write_text(json.dumps(now, indent=1) + "\n")
-            print(pair, method, {k: row[k] for k in ("within_5_mm", "median_mm", "worst_mm", "cpu_seconds_median")})
+            shown = {k: row[k] for k in ("within_5_mm", "median_mm", "worst_mm", "cpu_seconds_median")}
+            print(pair, method, shown, flush=True)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,16 @@ def method_table(method):
 
 
 def rigid_table():
-    header = ("pair", "starts from", "method", "starts", "within 5 mm", "median, mm", "worst, mm", "CPU s (median)")
+    header = (
+        "pair (reference known to)",
+        "starts from",
+        "method",
+        "starts",
+        "within 5 mm",
+        "median, mm",
+        "worst, mm",
+        "CPU s (median)",
+    )
     rows = []
     for file, reach in (("rigid.json", "30 degrees an axis, 40 mm"), ("rigid_any.json", "any turn, 80 mm")):
         for pair, content in results(file).items():
@@ -84,8 +93,70 @@ def rigid_table():
                 share, middle, used = (
                     f"{n['within_5_mm']:.0%}", f"{n['median_mm']:.2f}", f"{n['cpu_seconds_median']:.1f}"
                 )  # fmt: skip
-                rows.append((pair, reach, name, str(n["starts"]), share, middle, worst, used))
+                spread = content.get("reference_spread_mm")
+                known = pair if spread is None else f"{pair} ({spread:.1f} mm)"
+                rows.append((known, reach, name, str(n["starts"]), share, middle, worst, used))
     return rows_of(header, rows)
+
+
+def reference_table():
+    """What is known of the truth of each pair of two modalities."""
+    header = (
+        "pair",
+        "optima",
+        "their spread, mm",
+        "header to reference, mm",
+        "bones: reference, mm",
+        "bones: header, mm",
+    )
+    rows = []
+    for pair, n in results("rigid_reference.json").items():
+        bones = [f"{n['bones_mm'][k]:.1f}" for k in ("reference", "header")] if "bones_mm" in n else ["", ""]
+        known = f"{n['spread_mm']:.1f}", f"{n['reference_to_header_mm']:.1f}"
+        rows.append((pair, str(len(n["to_reference_mm"])), *known, *bones))
+    return rows_of(header, rows)
+
+
+def valor_net_table(name):
+    """Means over the cases of one size of the VALOR-Net benchmark."""
+    content = results("valor_net.json").get(name)
+    if content is None:
+        return "Not run yet."
+    mean, still = content["mean"], content["mean"]["before"]
+    header = (
+        "",
+        "landmarks, mm",
+        "tumor, mm",
+        "folded, %",
+        "NCC",
+        "Dice of the 3T mask in the slices",
+        "CPU s",
+        "times the seconds of `valor`",
+        "error of `valor` over this",
+    )
+    titles = {"before": "before", "at_truth": "true alignment", "valor_net_as_printed": "`as_printed`"}
+    titles |= {"valor_net_default": "`default`", "valor": "`valor` (whole volume)"}
+    keys = [
+        ("landmark_mm", 2),
+        ("tumor_mm", 2),
+        ("folded_share", 2),
+        ("ncc", 3),
+        ("moving_dice_in_slices", 3),
+        ("cpu_s", 1),
+    ]
+    keys += [("times_seconds_of_valor", 1), ("landmark_error_of_valor_over_this", 2)]
+    rows = []
+    for key, title in titles.items():
+        row = {**mean.get(key, {})}
+        if not row:
+            continue
+        row["folded_share"] *= 100
+        rows.append((title, *(f"{row[k]:.{digits}f}" if k in row else "" for k, digits in keys)))
+    size, cases = content["size"], len(content["cases"])
+    text = f"{cases} case{'s' if cases > 1 else ''}, {size['slices']} slice{'s' if size['slices'] > 1 else ''} of "
+    text += f"{size['pixels']} x {size['pixels']} pixels, width {size['width']}, {size['epochs']} epochs, "
+    text += f"{still['landmark_mm']:.1f} mm apart"
+    return f"`{content['command']}`: {text}.\n\n{rows_of(header, rows)}"
 
 
 def flat_table():
@@ -150,6 +221,9 @@ def main():
     put(page, "flat", flat_table())
     put(page, "alarms", alarm_table())
     put(page.parent / "ngf_rigid.md", "numbers", rigid_table())
+    put(page.parent / "ngf_rigid.md", "references", reference_table())
+    for name in ("small", "full_1_slices"):
+        put(page.parent / "valor_net.md", name, valor_net_table(name))
     put(page.parent / "convex_adam.md", "outlines", alarm_table("prostate"))
     for method in ("convex_adam", "voxelmorph_pp", "log_demons", "classical"):
         put(page.parent / f"{method}.md", "numbers", method_table(method))

@@ -1,0 +1,152 @@
+"""Where two scans of another kind really lie on each other, by optima that share no code with ours.
+
+    python benchmarks/rigid_reference.py [--pairs ...]
+
+Headers of the public pairs are not ground truth. So several registrations begin at the header and
+climb mutual information: SimpleITK's with two histograms, other random samples, inside the body alone, and with
+the two scans' roles exchanged; and elastix's and greedy's own. The reference is the one with the least
+median distance to the others; that distance (`spread_mm`) says how well the place is known at all. Distances are means
+over the corners of the fixed image. With a CT one more climb looks around its bones alone: how far the reference puts
+the bones from there says how rigid the pair is. Writes results/rigid_reference.json; `rigid.py` judges by it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+from rigid import PAIRS, by_peer, corner_error, load  # noqa: E402
+from run import about  # noqa: E402
+
+from valorlib.convert.simpleitk import image_to_sitk  # noqa: E402
+from valorlib.core.images import Image  # noqa: E402
+from valorlib.ops.overlap import body_mask  # noqa: E402
+
+RESULT = HERE / "results" / "rigid_reference.json"
+SAMPLES = 60_000
+CLIMBS = {
+    "mattes, 48 bins": {},
+    "mattes, 48 bins, other samples": {"seed": 2},
+    "mattes, 24 bins": {"bins": 24, "seed": 3},
+    "mattes, body alone": {"body": True, "seed": 6},
+    "mattes, roles exchanged": {"swapped": True, "seed": 7},
+    "mattes, 24 bins, roles exchanged": {"bins": 24, "swapped": True, "seed": 8},
+}
+KEPT = 0.6
+"""Share of the best optimum's mutual information that another must reach to have a say."""
+
+
+def measure(fixed, *, bins=48, seed=1, mask=None):
+    """SimpleITK's registration with its metric set."""
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(bins)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentage(min(1.0, SAMPLES / fixed.array.size), seed)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetNumberOfThreads(1)
+    if mask is not None:
+        method.SetMetricFixedMask(sitk.Cast(image_to_sitk(Image(mask.astype(np.int32), fixed.grid)), sitk.sitkUInt8))
+    return method
+
+
+def climb(fixed, moving, start, *, swapped=False, body=False, **metric):
+    """Matrix, fixed to moving."""
+    if body:
+        metric["mask"] = body_mask(fixed).array > 0
+    if swapped:
+        return np.linalg.inv(climb(moving, fixed, np.linalg.inv(start), **metric))
+    turn = sitk.Euler3DTransform()
+    turn.SetCenter(fixed.grid.center.tolist())
+    method = measure(fixed, **metric)
+    method.SetMovingInitialTransform(sitk.AffineTransform(start[:3, :3].ravel().tolist(), start[:3, 3].tolist()))
+    method.SetInitialTransform(turn, True)
+    method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, 200, 0.7)
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetShrinkFactorsPerLevel([4, 2, 1])
+    method.SetSmoothingSigmasPerLevel([2.0, 1.0, 0.0])
+    method.Execute(image_to_sitk(fixed), image_to_sitk(moving))
+    small = np.eye(4)
+    small[:3, :3] = np.reshape(turn.GetMatrix(), (3, 3))
+    center = np.asarray(turn.GetCenter())
+    small[:3, 3] = center + np.asarray(turn.GetTranslation()) - small[:3, :3] @ center
+    return start @ small
+
+
+def information(fixed, moving, matrix):
+    """Mattes' mutual information there, nats, by the same samples for all."""
+    method = measure(fixed)
+    method.SetInitialTransform(sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist()))
+    return -method.MetricEvaluate(image_to_sitk(fixed), image_to_sitk(moving))
+
+
+def optima(fixed, moving):
+    """Name and matrix of each."""
+    for name, settings in CLIMBS.items():
+        try:
+            yield name, climb(fixed, moving, np.eye(4), **settings)
+        except RuntimeError as error:
+            print(name, str(error).strip().splitlines()[-1])
+    for name in ("elastix", "greedy"):
+        for matrix, _ in by_peer(name, fixed, moving, [np.eye(4)]):
+            if matrix is not None:
+                yield name, matrix
+
+
+def bones(fixed, moving, reference):
+    """How far the climb around the bones alone puts them from where the reference does, mm; CT is fixed, cut at 300."""
+    hard = ndimage.binary_opening(fixed.array >= 250, iterations=1)
+    around = ndimage.binary_dilation(hard, iterations=6)
+    matrix = climb(fixed, moving, np.eye(4), mask=around, seed=9)
+    places = np.c_[fixed.grid.points()[hard], np.ones(int(hard.sum()))]
+    away = {n: np.linalg.norm((places @ (m - matrix).T)[:, :3], axis=1) for n, m in reference.items()}
+    return {name: round(float(distance.mean()), 2) for name, distance in away.items()}
+
+
+def consensus(fixed, moving, *, ct):
+    found = {name: (matrix, information(fixed, moving, matrix)) for name, matrix in optima(fixed, moving)}
+    best = max(value for _, value in found.values())
+    told = {name: matrix for name, (matrix, value) in found.items() if value > KEPT * best}
+    away = {a: {b: corner_error(told[a], told[b], fixed.grid) for b in told if b != a} for a in told}
+    middle = min(away, key=lambda name: np.median(list(away[name].values())))
+    return {
+        "reference": told[middle].tolist(),
+        "is": middle,
+        "spread_mm": float(np.median([d for row in away.values() for d in row.values()])),
+        "to_reference_mm": {n: round(corner_error(m, told[middle], fixed.grid), 2) for n, (m, _) in found.items()},
+        "mutual_information": {n: round(value, 4) for n, (_, value) in found.items()},
+        "mutual_information_at_header": round(information(fixed, moving, np.eye(4)), 4),
+        "reference_to_header_mm": corner_error(told[middle], np.eye(4), fixed.grid),
+        **({"bones_mm": bones(fixed, moving, {"reference": told[middle], "header": np.eye(4)})} if ct else {}),
+        **about(),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", nargs="*", default=list(PAIRS))
+    for name in parser.parse_args().pairs:
+        row = consensus(*(load(part) for part in PAIRS[name]), ct="_ct_mr" in name)
+        content = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+        RESULT.write_text(json.dumps(content | {name: row}, indent=1) + "\n")
+        print(
+            name,
+            {
+                k: row[k]
+                for k in ("is", "spread_mm", "reference_to_header_mm", "bones_mm", "to_reference_mm")
+                if k in row
+            },
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
