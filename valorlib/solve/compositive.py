@@ -116,11 +116,22 @@ def spots_of(grid: Grid, wide: Sequence[int], margin: Sequence[int], weight: Ten
     base = torch.stack(torch.meshgrid(*axes, indexing="ij")).flip(0).flatten(1)
     places = None
     if weight is not None:
-        near = F.max_pool3d((weight > 0).to(weight.dtype)[None, None], 3, stride=1, padding=1)
-        if float(near.mean()) < MOST:
+        near = _widened(weight > 0)
+        if int(near.sum()) < MOST * near.numel():
             places = near.flatten().nonzero().squeeze(1)
             base = base[:, places]
     return Spots(tuple(grid.shape), places, base, like.new_tensor(scales[::-1]).view(3, 1))
+
+
+def _widened(mask: Tensor) -> Tensor:
+    """(K, J, I) mask with the neighbors of its voxels."""
+    for axis, n in enumerate(mask.shape):
+        wider = mask.clone()
+        if n > 1:
+            wider.narrow(axis, 0, n - 1).logical_or_(mask.narrow(axis, 1, n - 1))
+            wider.narrow(axis, 1, n - 1).logical_or_(mask.narrow(axis, 0, n - 1))
+        mask = wider
+    return mask
 
 
 def pull_spots(channels: Tensor, u_mm: Tensor, spots: Spots, *, padding: str = "border") -> Tensor:
@@ -185,7 +196,8 @@ class Compositive:
         up = resize_matrices(u, field_grid.shape, images.grid.shape)
         down = transposed(up)
         adam, plateau = Adam(soften=self.soften), Plateau()
-        measures = images.make_measures(images.fixed_weight)
+        weight = images.fixed_weight
+        measures = images.make_measures(weight)
         at, start, values = identity(u[None]), u, []
         spots = spots_of(images.grid, images.moving.shape[1:], images.margin, images.fixed_weight)
         for step in range(level.iterations):
@@ -193,7 +205,9 @@ class Compositive:
             dense = along_axes(u, up)
             if images.moving_weight is not None and step % MASK_EVERY == 0:
                 there = pull_spots(images.moving_weight[None], dense, spots, padding="zeros")
-                measures = images.make_measures(images.fixed_weight * (there[0] > 0.99))
+                seen = images.fixed_weight * (there[0] > 0.99)
+                if not torch.equal(seen, weight):
+                    weight, measures = seen, images.make_measures(seen)
             warped = pull_spots(images.moving, dense, spots)
             value, force = image_force(warped, measures, images, down)
             values.append(value)
