@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -16,13 +15,9 @@ _ICON = (
     "%3Ccircle cx='8' cy='8' r='7' fill='%231769b8'/%3E%3Cpath d='M4.5 4.5 8 12l3.5-7.5' fill='none' stroke='white' "
     "stroke-width='1.8'/%3E%3C/svg%3E"
 )
-# Links that a script adds do not hold up the scripts after them.
-_LINK_STYLES = (
-    "for (const url of %s) document.head.append("
-    "Object.assign(document.createElement('link'), { rel: 'stylesheet', href: url }));"
-)
 OWN = ("valor/valor.js",)
-"""Our own script; the library's program runs it before it builds the page."""
+"""Our own script; the library's program runs it once it has connected, before it builds the page."""
+_VUE = '<script src="vue.global.js"></script>'
 _WAITING = (
     '<div id="app"><p style="font:15px system-ui,sans-serif;color:#9aa3ad;text-align:center;margin-top:42vh" '
     'role="status">VALOR workbench is opening</p></div>'
@@ -41,15 +36,14 @@ def document(server: Any) -> str:
     text = text.replace("</head>", "<style>html{background:#121212}</style></head>")
     state = server.state
     scripts, styles = _urls(state["trame__scripts"]), _urls(state["trame__styles"])
-    state["trame__scripts"], state["trame__styles"], state["trame__module_scripts"] = [], [], list(OWN)
+    state["trame__scripts"], state["trame__styles"] = list(OWN), []
     fonts = [font for url in styles for font in _fonts(url, server.serve)]
-    hints = [f'<link rel="preload" as="script" href="{escape(url)}" />' for url in scripts]
-    hints += [f'<link rel="preload" as="style" href="{escape(url)}" />' for url in styles]
-    hints += [f'<link rel="preload" as="font" type="font/woff2" crossorigin href="{escape(url)}" />' for url in fonts]
-    hints += [f'<link rel="modulepreload" href="{escape(url)}" />' for url in OWN]
-    tail = [f"<script>{_LINK_STYLES % json.dumps(styles)}</script>"]
-    tail += [f'<script defer src="{escape(url)}"></script>' for url in scripts]
-    return text.replace("</head>", "\n    ".join([*hints, *tail, "</head>"]))
+    # In this order: the library's program, a deferred module, runs after the scripts and styles before it.
+    lines = [f'<link rel="stylesheet" href="{escape(url)}" />' for url in styles]
+    lines += [f'<script defer src="{escape(url)}"></script>' for url in scripts]
+    lines += [f'<link rel="preload" as="script" href="{escape(url)}" />' for url in OWN]
+    lines += [f'<link rel="preload" as="font" type="font/woff2" crossorigin href="{escape(url)}" />' for url in fonts]
+    return text.replace(_VUE, "\n    ".join([_VUE, *lines]))
 
 
 def _fonts(style: str, served: Mapping[str, str]) -> list[str]:

@@ -94,10 +94,3 @@
     box.style.top = Math.max(event.clientY - frame.top - 28, 2) + "px";
   });
 })();
-// The page is built once this script has run: not before the libraries and styles that its document asks for are here.
-const come = (target, event) => new Promise((ready) => target.addEventListener(event, ready, { once: true }));
-if (!window.Vuetify && document.readyState !== "complete") {
-  await Promise.race([come(document, "DOMContentLoaded"), come(window, "load")]);
-}
-const styles = [...document.querySelectorAll("link[rel=stylesheet]")].filter((link) => !link.sheet);
-await Promise.all(styles.map((link) => Promise.race([come(link, "load"), come(link, "error")])));
