@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,15 +70,15 @@ def registration_report(pair: ImagePair, result: Result, outputs: Outputs, recor
         title="Registration report",
         fixed=pair.fixed.name or "fixed",
         moving=pair.moving.name or "moving",
-        warnings=[*record["warnings"], *warnings_of(metrics)],
+        warnings=[*record["warnings"], *warnings_of(metrics, told=record["warnings"])],
         good=good_of(metrics),
         pictures=pictures_of(pair, result, outputs),
         charts=charts_of(metrics),
     )
 
 
-def warnings_of(metrics: dict[str, Any]) -> list[str]:
-    """What a careful reader should know, in plain words."""
+def warnings_of(metrics: dict[str, Any], told: Sequence[str] = ()) -> list[str]:
+    """What a careful reader should know, in plain words; told: warnings that are shown already."""
     found = []
     folds = metrics["folds"]
     if folds["strict_count"]:
@@ -96,7 +97,8 @@ def warnings_of(metrics: dict[str, Any]) -> list[str]:
         found.append("The images agree less after the registration than before; look at the overlays.")
     for one in metrics.get("tumors", []):
         dice = one.get("agreement", {}).get("dice")
-        if dice is not None and dice < LOW_AGREEMENT:
+        shown = any(f"Tumor {one['tumor']}: the masks found" in text for text in told)
+        if dice is not None and dice < LOW_AGREEMENT and not shown:
             found.append(
                 f"Tumor {one['tumor']}: the tumor found in the fixed scan and the one carried over from the moving "
                 f"scan agree poorly (Dice {dice:.2f}); check both outlines."
@@ -185,18 +187,22 @@ def _tumor_row(
         for n in labels.labels if labels is not None else ():
             drawn.append(((labels.array == n).astype(np.float32), color))  # type: ignore[union-attr]
     shown = []
+    tumors = np.any([mask > 0 for mask, _ in drawn], axis=0) if drawn else np.zeros(pair.fixed.grid.shape, dtype=bool)
+    # Wide enough for the whole of a large tumor.
+    size_mm = np.ptp(np.argwhere(tumors), axis=0) * pair.fixed.grid.spacing[::-1] if tumors.any() else np.zeros(3)
+    width_mm = max(CLOSE_UP_MM, 1.4 * float(size_mm.max()))
     for name, array, limit in (
         ("fixed", pair.fixed.array, limits[0]),
         ("moving", outputs.warped_moving.array, limits[1]),
     ):
+        # A tumor brighter than nearly all of the body must not be plain white.
+        top = max(limit[1], float(np.percentile(array[tumors], 98))) if tumors.any() else limit[1]
         for plane in planes:
-            picture = gray(view.close_up(array, plane, at, SIDE, CLOSE_UP_MM), limit)
+            picture = gray(view.close_up(array, plane, at, SIDE, width_mm), (limit[0], top))
             for mask, color in drawn:
-                picture = with_contour(picture, view.close_up(mask, plane, at, SIDE, CLOSE_UP_MM), color)
+                picture = with_contour(picture, view.close_up(mask, plane, at, SIDE, width_mm), color)
             shown.append((f"{name}, {PLANES[plane]}", embedded(picture)))
-    sentence = (
-        "Yellow: found in the fixed scan. Blue: carried over from the moving scan. Upper row: fixed, lower: moving."
-    )
+    sentence = "Yellow: found in the fixed scan. Blue: carried over from the moving scan, which is shown registered."
     return {"title": "Tumor", "sentence": sentence, "pictures": shown}
 
 

@@ -174,6 +174,17 @@ def progress_of(args: argparse.Namespace) -> Progress:
     return show
 
 
+def unmeasured(**paths: str) -> list[str]:
+    """A warning for each image that is a picture without a size in mm."""
+    from valorlib.convert.image_files import PICTURE_SUFFIXES
+
+    return [
+        f"{name}: a picture has no size in mm, so each pixel was taken for 1 mm; mm and ml are those of the pixels."
+        for name, path in paths.items()
+        if path.lower().endswith(PICTURE_SUFFIXES)
+    ]
+
+
 def say(args: argparse.Namespace, record: Mapping[str, Any], lines: list[str]) -> None:
     """Print the record as JSON with `--json`, else the lines, nothing with `--quiet`."""
     from valorlib.convert.results import json_text

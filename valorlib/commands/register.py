@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from valorlib.catalog import ENTRIES, load
-from valorlib.commands.common import add_common, add_seeds, add_settings, make_run, options_of, say, seeds_of, timed
+from valorlib.commands.common import (
+    add_common,
+    add_seeds,
+    add_settings,
+    make_run,
+    options_of,
+    say,
+    seeds_of,
+    timed,
+    unmeasured,
+)
 from valorlib.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,6 +77,7 @@ def run(args: argparse.Namespace) -> None:
         context = make_run(args, voxels=max(pair.fixed.array.size, pair.moving.array.size))
     with timed(seconds, "register"):
         result = with_segments(pair, method.run(pair, options, context), context)
+    result = replace(result, warnings=(*result.warnings, *unmeasured(fixed=args.fixed, moving=args.moving)))
     record = write(args, pair, result, context, seconds, landmarks, options)
     say(args, record, lines_of(record, Path(args.output)))
 

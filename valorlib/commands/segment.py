@@ -14,6 +14,7 @@ from valorlib.commands.common import (
     say,
     seeds_of,
     settings_of,
+    unmeasured,
 )
 from valorlib.core.errors import InputError
 
@@ -57,7 +58,10 @@ def run(args: argparse.Namespace) -> None:
         write_image(result.probability, probability)
     write_labels(result.labels, output)
     tumors = [{"tumor": n, "volume_ml": volume_ml(result.labels, n)} for n in seeds.tumor_numbers]
-    record = {"tumors": tumors, "warnings": result.warnings, "record": result.record, "output": str(output)}
+    warnings = [*result.warnings, *unmeasured(image=args.image)]
+    record = {"tumors": tumors, "warnings": warnings, "record": result.record, "output": str(output)}
     lines = [f"tumor {one['tumor']}: {one['volume_ml']:.3g} ml" for one in tumors]
-    lines += [f"warning: {text}" for text in result.warnings]
+    notes = [(number, note) for number, one in result.record["tumors"].items() for note in one["notes"]]
+    lines += [f"note: Tumor {number}: {note}" for number, note in notes]
+    lines += [f"warning: {text}" for text in warnings]
     say(args, record, [*lines, f"label map in {output}"])
