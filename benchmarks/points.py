@@ -63,6 +63,8 @@ def synthetic(count, only):
         "bcpd": BCPD,
         "omc_paper_start": PAPER,
         "bcpd_paper_start": replace(PAPER, use_labels=False),
+        "omc_identity_start": replace(OMC, start="given"),
+        "bcpd_identity_start": replace(BCPD, start="given"),
     }
     for name, options in sets.items():
         if only not in ("", name):

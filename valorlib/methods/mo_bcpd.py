@@ -69,7 +69,8 @@ def register(pair: PointPair, options: MoBcpdOptions, run: Run) -> Result:
     levels = replace(run, progress=part(run.progress, 0.1, 0.95))
     if options.start == "given" or plan.prior.long_size_mm <= 0:
         motion = stiff_motion(clouds, plan, start, build_bases(clouds, plan, start), turning)
-        found, last, _ = run_levels(clouds, plan, motion, levels, closed=False)
+        far = plan.strict() if plan.prior.long_size_mm > 0 else plan
+        found, last, _ = run_levels(clouds, far, motion, levels, closed=False)
     else:
         reaches = (options.gamma, 0.1 * options.gamma, 0.3 * options.gamma)[: options.starts]
         stiff = best_stiff_run(clouds, plan, start, reaches, turning)

@@ -102,15 +102,19 @@ class Plan:
 
     def unlike(self) -> Plan:
         """The plan for organs whose surfaces did not close: they bend more, drift alone decides, to a strict end."""
+        loosen = self.loosen if self.surfaces else 1.0
+        prior = dataclasses.replace(self.prior, size_mm=self.prior.size_mm * max(1.0, loosen))
+        return dataclasses.replace(self.strict(), prior=prior)
+
+    def strict(self) -> Plan:
+        """The plan for drift alone, without surfaces that finish what it leaves: it goes on to a strict end."""
         settings = dataclasses.replace(
             self.settings,
             min_loops=min(max(STRICT_LOOPS, self.settings.min_loops), self.settings.max_loops),
             epsilon_mm=0.1 * self.settings.epsilon_mm,
             step_mm=0.4 * self.settings.step_mm,
         )
-        loosen = self.loosen if self.surfaces else 1.0
-        prior = dataclasses.replace(self.prior, size_mm=self.prior.size_mm * max(1.0, loosen))
-        return dataclasses.replace(self, prior=prior, settings=settings)
+        return dataclasses.replace(self, settings=settings)
 
 
 def without_outliers(level: Level, matched: Tensor) -> Level:
