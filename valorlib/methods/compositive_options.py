@@ -160,10 +160,10 @@ PRESETS = {
     "brain_mr_smooth": _preset(
         BRAIN,
         ssd_weight=8.0,
-        iterations=(15, 12, 10),
+        iterations=(25, 24, 14),
+        step_mm=(1.0, 0.5, 0.5),
         smooth_mm=(3.0, 1.2, 0.9),
-        volume_mm=(1.6, 1.6, 1.6),
-        least_volume=0.2,
+        volume_mm=(1.25, 1.25, 1.25),
         soften=1.0,
     ),
     "breast_mr": BREAST,
