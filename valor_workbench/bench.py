@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 from trame.app import get_server
 
-from valor_workbench.front import document
+from valor_workbench.front import front
 from valor_workbench.logic.editor import EditorLogic
 from valor_workbench.logic.guarded import Guarded
 from valor_workbench.logic.method import MethodLogic
@@ -141,7 +141,7 @@ class Workbench:
         return build_page(self.server, self.session.page.name, panels, Guarded(self.session, self.page))
 
     def _bind(self, web_server: Any) -> None:
-        self._guard.document = document(self.server)
+        self._guard.front = front(self.server)
         app: web.Application = web_server.app
         self._guard.install(app)
         self.session.downloads.install(app)

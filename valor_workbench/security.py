@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
+from valor_workbench.front import Front
 from valorlib.core.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -83,11 +84,11 @@ class Guard:
 
     hosts: names the Host header may carry; any port, because a tunnel may change it.
     secret: the key the page needs for its websocket. password: asked for instead of the one-time link when given.
-    document: set before serving; sent as the page instead of the server library's own when not empty.
+    front: set before serving; sent instead of the server library's own document.
     """
 
     def __init__(self, secret: str, *, hosts: tuple[str, ...] = LOOPBACK, password: str | None = None) -> None:
-        self.document = ""
+        self.front: Front | None = None
         self.token = secrets.token_urlsafe(32)
         self._cookie = secrets.token_urlsafe(32)
         self._secret = secret
@@ -127,6 +128,9 @@ class Guard:
             return await self._connect(request, handler)
         if request.path in ("/", "/index.html"):
             return await self._open_page(request, handler)
+        if self.front is not None and request.path in self.front.files:
+            text, kind = self.front.files[request.path]
+            return web.Response(text=text, content_type=kind)
         return await handler(request)
 
     def _wrong_origin(self, request: web.Request) -> str:
@@ -190,8 +194,8 @@ class Guard:
         given = (request.path, request.query.get("secret"), request.query.get("sessionURL"))
         if given != ("/index.html", self._secret, _socket(request)) or "token" in request.query:
             return web.Response(status=302, headers={"Location": self._entrance(request)})
-        if self.document:
-            return web.Response(text=self.document, content_type="text/html")
+        if self.front is not None:
+            return web.Response(text=self.front.document, content_type="text/html")
         return await handler(request)
 
     def _entrance(self, request: web.Request) -> str:

@@ -69,7 +69,8 @@
   }
   function changed() {
     nameViews();
-    if (!start.shown && viewsArePainted()) start.shown = true;
+    // After the next frame, so that the views are seen before the panel takes its time.
+    if (!start.shown && viewsArePainted()) requestAnimationFrame(() => setTimeout(() => { start.shown = true; }, 20));
     showNewResults();
   }
   new MutationObserver(changed).observe(document.documentElement, { childList: true, subtree: true, characterData: true, attributeFilter: ["src"] });
