@@ -98,8 +98,10 @@ class Workbench:
             self.session.workspace.jump((-x, -y, z))
 
     def _take_opened(self, opened: Opened) -> None:
+        of_dicom = bool(opened.dicom_folder)
         if opened.labels is not None:
-            add_labels(self.session.scene, opened.labels, opened.name, self.scans.node("fixed"))
+            name = f"{opened.name} structures" if of_dicom else opened.name
+            add_labels(self.session.scene, opened.labels, name, self.scans.node("fixed"))
         if opened.surfaces:
             self.points.take(add_surfaces(self.session.scene, opened.surfaces, opened.name))
         if opened.seeds is not None:
@@ -109,7 +111,8 @@ class Workbench:
         if opened.transform is not None:
             add_transform(self.session.scene, opened.transform, opened.name)
         if opened.dose is not None:
-            add_image(self.session.scene, as_image(opened.dose), opened.name).SetAttribute(DOSE, "1")
+            name = f"{opened.name} dose" if of_dicom else opened.name
+            add_image(self.session.scene, as_image(opened.dose), name).SetAttribute(DOSE, "1")
 
     def _build(self) -> Any:
         s = self.scans.state.name

@@ -21,7 +21,7 @@ def read_dicom(
 ) -> tuple[tuple[Image, ...], Dose | None, LabelMap | None]:
     """Images, dose and structures of a folder, or of the folder a file lies in.
 
-    grid: where the structures are filled in; a grid of their own when None.
+    grid: where the structures are filled in when no image is beside them; a grid of their own when None.
 
     Raises:
         InputError: no image, dose or structures there, or one sentence on what is wrong with them.
@@ -42,7 +42,7 @@ def read_dicom(
     if structure_sets:
         context.progress(0.5, "Filling the structures in")
         found = read_rtstruct(structure_sets[0]).structures
-        labels = fill_in(context, found, grid or (images[0].grid if images else None))
+        labels = fill_in(context, found, images[0].grid if images else grid)
     return images, dose, labels
 
 

@@ -254,6 +254,22 @@ def shared(kept, request, tmp_path_factory):
         kept.stop()
 
 
+@pytest.fixture(scope="module")
+def launch(tmp_path_factory):
+    """Start servers that the stories of a module share; the page may open what lies beside their own folder."""
+    started = []
+
+    def begin(*arguments):
+        folder = tmp_path_factory.mktemp("launched") / "tmp"
+        folder.mkdir()
+        started.append(App(folder, *arguments))
+        return started[-1]
+
+    yield begin
+    for app in started:
+        app.stop()
+
+
 @pytest.fixture
 def visit(chromium):
     """Open pages on a server; each server has a browser context of its own, and one page at a time."""

@@ -62,8 +62,9 @@ def inputs_section(names: Any, transforms: str, actions: UncertaintyActions) -> 
             select("Structures (on the fixed)", names.structures, names.structure_rows, style="flex: 1; min-width: 0",
                    raw_attrs=['data-test="structures"'])  # fmt: skip
         v.VTextarea(
-            label="Goals, one a line, such as: target: D95% >= 57 Gy", v_model=(names.goals,), rows=2, auto_grow=True,
-            max_rows=6, density="compact", variant="outlined", hide_details=True, v_show=(f"{names.dose}",),
+            label="Goals, one a line", placeholder="target: D95% >= 57 Gy", persistent_placeholder=True,
+            v_model=(names.goals,), rows=2, auto_grow=True, max_rows=6, density="compact", variant="outlined",
+            hide_details=True, v_show=(f"{names.dose}",),
         )  # fmt: skip
         button("Generated radiotherapy case", actions.load_demo, icon="mdi-flask-outline", variant="text",
                v_if=f"!{names.dose}", raw_attrs=['data-test="rt-demo"'])  # fmt: skip
