@@ -298,3 +298,13 @@ def test_the_gpu_gives_the_same_answer(small):
         pytest.skip("no CUDA device")
     host, device = (register(small.pair, OMC, Run(device=d)) for d in ("cpu", "cuda"))
     assert np.abs(host.moved.points - device.moved.points).max() < 0.01
+
+
+def test_an_organ_that_only_one_scan_shows_whole_is_named():
+    case = known_motion(1, count=60, degrees=10.0)
+    fixed = case.pair.fixed
+    middle = fixed.points[fixed.labels == 1].mean(0)
+    shrunk = np.where((fixed.labels == 1)[:, None], middle + 0.3 * (fixed.points - middle), fixed.points)
+    pair = PointPair(PointCloud(shrunk, fixed.labels, names=fixed.names), case.pair.moving)
+    said = register(pair, PRESETS["quick"], Run()).warnings
+    assert any("liver" in word and "show different parts" in word for word in said)

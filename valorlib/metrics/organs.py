@@ -136,7 +136,7 @@ def _volumes(
         reference = fixed.array == label if fixed.grid.matches(warped.grid) else None
         if reference is not None and (warped.array == label).any():
             out["dice"] = overlap(warped.array == label, reference).dice
-        elif reference is not None:
+        elif reference is not None and start is not None:
             out["dice"] = 0.0
     return out
 

@@ -15,6 +15,7 @@ from valorlib.ops.point_start import FEW_POINTS, SCALE_RANGE, SIZE_TOLERANCE, Or
 from valorlib.ops.thinning import spacing_mm
 
 UNIT_RATIO = 50.0
+NOT_THE_SAME = 2.0
 
 
 def check_pair(pair: PointPair) -> None:
@@ -102,6 +103,11 @@ def organ_warnings(pair: PointPair, sizes: OrganSizes, labels: tuple[int, ...], 
         relative = float(sizes.ratio[k] / middle)
         if few < FEW_POINTS:
             out.append(f"{name} has only {few} points; its own motion is uncertain.")
+        elif max(relative, 1 / relative) > NOT_THE_SAME and len(sizes.organs) > 1:
+            out.append(
+                f"{name} is {relative:.2f} times the expected size in fixed: the scans show different parts of it; "
+                "it was bent onto another shape, do not use its motion or its sigma."
+            )
         elif abs(relative - 1) > SIZE_TOLERANCE and len(sizes.organs) > 1:
             out.append(
                 f"{name} is {relative:.2f} times the expected size in fixed; cut by the field of view or a wrong "
