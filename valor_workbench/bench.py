@@ -93,6 +93,8 @@ class Workbench:
             node.GetDisplayNode().SetVisibility(False)
             node.SetHideFromEditors(True)
             self.results.truth_node = node
+        self.scans.show()
+        self.session.workspace.fit_slices()
         if data.seeds is not None and len(data.seeds.points):
             x, y, z = data.seeds.points[0]
             self.session.workspace.jump((-x, -y, z))

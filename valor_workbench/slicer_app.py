@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import slicer
@@ -32,11 +33,13 @@ from trame_slicer.views.render_scheduler import NoScheduleRendering
 from undo_stack import UndoStack  # type: ignore[import-untyped]
 from vtkmodules.vtkCommonCore import vtkCommand, vtkFileOutputWindow, vtkLogger
 
+from valor_workbench.sizes import fit_around_middle, once_sized
 from valor_workbench.turns import InTurn
 
 PLACE = slicer.vtkMRMLInteractionNode.Place
 Color = tuple[float, float, float]
 SLICES = ("Red", "Green", "Yellow")
+AXES = {"Red": 2, "Green": 1, "Yellow": 0}
 NAMES = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal", "ThreeD": "3D"}
 EFFECTS = {"paint": SegmentationEffectPaint, "erase": SegmentationEffectErase, "": SegmentationEffectNoTool}
 
@@ -109,7 +112,12 @@ def quiet_vtk(path: str) -> None:
 
 
 class Workspace:
-    """Slicer's scene and its views inside a trame server."""
+    """Slicer's scene and its views inside a trame server.
+
+    reach: tag of a slice view to the first and last place of its slider, mm, where no volume tells them.
+    """
+
+    reach: ClassVar[dict[str, tuple[float, float]]] = {}
 
     def __init__(self, server: Any, painters: ViewPainters, *, software_gl: bool, log: str) -> None:
         server.enable_module(trame_slicer_module)
@@ -151,6 +159,7 @@ class Workspace:
         """Put the views into the page, at the place of the call."""
         self.layout_manager.initialize_layout_grid(layout)
         self._tune_views()
+        self._fit_at_first_size()
 
     def _tune_views(self) -> None:
         """Multi-sampling costs 50 ms a frame on a processor and nobody sees it."""
@@ -158,11 +167,18 @@ class Workspace:
             for view in self.app.view_manager.get_views():
                 view.render_window().SetMultiSamples(0)
 
+    def _fit_at_first_size(self) -> None:
+        """A scan may come before the page tells the size of a view; then it was fitted into a size of no meaning."""
+        for view in self.slice_views:
+            once_sized(view, partial(fit_around_middle, view))
+
     def set_layout(self, name: str) -> None:
         """Arrange the views; unknown names are ignored."""
         if self.layout_manager.has_layout(name):
             self.layout_manager.set_layout(name)
             self._tune_views()
+            for view in self.app.view_manager.get_threed_views():
+                once_sized(view, view.reset_camera)
 
     @property
     def slice_views(self) -> list[Any]:
@@ -216,6 +232,11 @@ class Workspace:
         for view in self.app.view_manager.get_views():
             view.reset_view()
 
+    def fit_slices(self) -> None:
+        """Show all of the back layer in the slice views, without turning them to its axes."""
+        for view in self.slice_views:
+            view.fit_view_to_content()
+
     def fit_3d(self) -> None:
         """Center the 3D view on what it shows."""
         for view in self.app.view_manager.get_threed_views():
@@ -248,6 +269,8 @@ class Workspace:
         size = 1.1 * max(bounds[2 * n + 1] - bounds[2 * n] for n in range(3))
         self.show_layers(None, None, 0.0)
         for view in self.slice_views:
+            low = 2 * AXES.get(view.get_singleton_tag(), 2)
+            self.reach[view.get_singleton_tag()] = (bounds[low], bounds[low + 1])
             width, height = (max(1, v) for v in view.render_window().GetSize())
             scale = size / min(width, height)
             view.get_view_node().SetFieldOfView(scale * width, scale * height, 1.0)
@@ -355,6 +378,10 @@ def slice_slider(server: Any, view: Any) -> Any:
         server.state.flush()
 
     def moved(_: Any) -> None:
+        reach = Workspace.reach.get(view.get_singleton_tag())
+        if reach is not None and not view.get_background_volume_id():
+            with state.suppress_change_listeners():
+                state.data.min_value, state.data.max_value, state.data.step = *reach, 1.0
         if not waiting and asyncio._get_running_loop() is not None:
             waiting.append(asyncio.get_running_loop().call_soon(tell))
 
