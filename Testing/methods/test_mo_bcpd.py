@@ -60,6 +60,7 @@ def test_the_fast_form_agrees_with_the_dense_one(small, kappa, exact):
         epsilon_mm=0.0,
         exact=exact,
         gamma=0.5,
+        outliers=0.1,
     )
     result = register(small.pair, options, Run())
     x, y = small.pair.fixed, small.pair.moving
