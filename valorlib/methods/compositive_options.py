@@ -99,7 +99,7 @@ BRAIN = CompositiveOptions(
     iterations=(15, 8, 8),
     step_mm=(1.5, 1.0, 0.75),
     force_mm=(2.0, 1.0, 1.0),
-    smooth_mm=(3.0, 1.2, 0.8),
+    smooth_mm=(3.0, 1.2, 0.85),
     volume_mm=(1.0, 1.0, 1.0),
     soften=0.5,
 )

@@ -29,9 +29,10 @@ TOGETHER = 100_000
 """Voxels worked on at once: few enough for the processor's cache."""
 LEAST_WEIGHT = 0.1
 """Voxels of the inverse that hardly any fixed voxel reaches move little."""
-SEED_MM, MEND_MM, REACH_MM, MEND_SHARE, MENDINGS, LOCAL_FITS = 0.25, 0.4, 2.0, 0.01, 12, 3
+SEED_MM, MEND_MM, REACH_MM, MEND_SHARE, MENDINGS, LOCAL_FITS = 0.25, 0.4, 2.0, 0.03, 8, 3
 """Residual around which is looked closely, residual from which on the motion is smoothed, how far around, up to which
 share of all voxels, how often, and fits each time."""
+RELAXATIONS = 4
 
 
 def coarse_grid(grid: Grid) -> Grid:
@@ -81,12 +82,13 @@ class WayBack:
         corners = lattice[far.flatten() > 0]
         if not len(corners):
             return
-        # Two halves like the colors of a chessboard: the second shows where the first fit is not good enough.
+        # Two halves like the colors of a chessboard, in turn: each shows where the fit to the other is not good enough.
         self._fit(self._cells(corners, 0))
-        voxels = self._cells(corners, 1)
-        length = self.lengths(voxels)
-        self._seeds = voxels[length > SEED_MM]
-        self._fit(voxels[length > SETTLED_MM])
+        for half in (1, 0):
+            voxels = self._cells(corners, half)
+            length = self.lengths(voxels)
+            self._seeds = torch.cat([self._seeds, voxels[length > SEED_MM]])
+            self._fit(voxels[length > SETTLED_MM])
 
     def lengths(self, voxels: Tensor | None = None) -> Tensor:
         """(n,) distance of fixed voxels from where the inverse brings them back, mm; 0 if one leaves the moving grid.
@@ -132,9 +134,9 @@ class WayBack:
         return voxels
 
     def _relax(self, voxels: Tensor) -> None:
-        """Draw the displacement at some voxels toward the mean of its neighbors, three times."""
+        """Draw the displacement at some voxels to the mean of itself and its neighbors, some times."""
         u = self._u.view(-1, 3)
-        for _ in range(3):
+        for _ in range(RELAXATIONS):
             total, count, stride = torch.zeros(len(voxels), 3), 0, 1
             for n in self.displacement.grid.size:
                 at = voxels // stride % n
@@ -142,7 +144,7 @@ class WayBack:
                     total += u[voxels + ((at + way).clamp(0, n - 1) - at) * stride]
                     count += 1
                 stride *= n
-            u[voxels] = 0.5 * (u[voxels] + total / count)
+            u[voxels] = 0.25 * u[voxels] + 0.75 * total / count
 
     def inverse(self) -> DisplacementField:
         """The inverse as a field of the library."""
