@@ -103,7 +103,9 @@ class Workbench:
         of_dicom = bool(opened.dicom_folder)
         if opened.labels is not None:
             name = f"{opened.name} structures" if of_dicom else opened.name
-            add_labels(self.session.scene, opened.labels, name, self.scans.node("fixed"))
+            node = add_labels(self.session.scene, opened.labels, name, self.scans.node("fixed"))
+            if not self.session.workspace.shown_volumes():
+                self.session.workspace.set_slices_at(node)
         if opened.surfaces:
             self.points.take(add_surfaces(self.session.scene, opened.surfaces, opened.name))
         if opened.seeds is not None:

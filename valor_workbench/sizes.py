@@ -22,6 +22,8 @@ def once_sized(view: Any, call: Callable[[], None]) -> None:
 
 def fit_around_middle(view: Any) -> None:
     """Show as much as a fitted view does, around the place that is in the middle now."""
+    if not view.get_background_volume_id():
+        return
     matrix = view.get_view_node().GetSliceToRAS()
     middle = [matrix.GetElement(row, 3) for row in range(3)]
     view.fit_view_to_content()

@@ -269,8 +269,11 @@ class Workspace:
         size = 1.1 * max(bounds[2 * n + 1] - bounds[2 * n] for n in range(3))
         self.show_layers(None, None, 0.0)
         for view in self.slice_views:
-            low = 2 * AXES.get(view.get_singleton_tag(), 2)
-            self.reach[view.get_singleton_tag()] = (bounds[low], bounds[low + 1])
+            tag = view.get_singleton_tag()
+            axis = AXES.get(tag, 2)
+            sign = np.sign(view.get_view_node().GetSliceToRAS().GetElement(axis, 2))
+            low, high = sorted(float(sign * bounds[2 * axis + n]) for n in (0, 1))
+            self.reach[tag] = (low, high)
             width, height = (max(1, v) for v in view.render_window().GetSize())
             scale = size / min(width, height)
             view.get_view_node().SetFieldOfView(scale * width, scale * height, 1.0)
