@@ -105,7 +105,7 @@ def estimate_memory_gb(fixed: Grid, moving: Grid, levels: Sequence[Level]) -> fl
     finest = min(level.image_mm for level in levels)
     voxels = np.prod([e / max(finest, s) for e, s in zip(fixed.extent_mm, fixed.spacing, strict=True)])
     work = 18.0 * float(voxels)
-    results = 4.0 * float(np.prod(fixed.size)) + 10.0 * float(np.prod(moving.size))
+    results = 8.0 * float(np.prod(fixed.size)) + 12.0 * float(np.prod(moving.size))
     return LIBRARIES_GB + 4.0 * (work + results) / 1e9
 
 
