@@ -96,10 +96,10 @@ BRAIN = CompositiveOptions(
     both_edges=True,
     look="bright",
     levels_mm=(4.0, 2.0, 1.5),
-    iterations=(15, 8, 8),
+    iterations=(15, 8, 7),
     step_mm=(1.5, 1.0, 0.75),
     force_mm=(2.0, 1.0, 1.0),
-    smooth_mm=(3.0, 1.2, 0.85),
+    smooth_mm=(3.0, 1.2, 0.9),
     volume_mm=(1.0, 1.0, 1.0),
     soften=0.5,
 )

@@ -29,9 +29,9 @@ TOGETHER = 100_000
 """Voxels worked on at once: few enough for the processor's cache."""
 LEAST_WEIGHT = 0.1
 """Voxels of the inverse that hardly any fixed voxel reaches move little."""
-SEED_MM, MEND_MM, REACH_MM, MEND_SHARE, MENDINGS, LOCAL_FITS = 0.25, 0.4, 2.0, 0.03, 8, 3
-"""Residual around which is looked closely, residual from which on the motion is smoothed, how far around, up to which
-share of all voxels, how often, and fits each time."""
+SEED_MM, MEND_MM, MEND_SHARE, MENDINGS, LOCAL_FITS = 0.3, 0.4, 0.03, 6, 2
+"""Residual around which is looked closely, residual from which on the motion is smoothed, up to which share of all
+voxels, how often, and fits each time."""
 RELAXATIONS = 4
 
 
@@ -116,17 +116,16 @@ class WayBack:
                 self._u = torch.from_numpy(self.displacement.array)
             around = self._near(bad)
             self._relax(around)
-            region = self._near(around)
+            region = self._near(around, 2)
             for _ in range(LOCAL_FITS):
                 self._fit(region)
             # Voxels of the inverse at the border of the region serve voxels beyond it too.
             region = self._near(region)
 
-    def _near(self, voxels: Tensor) -> Tensor:
-        """Flat indices of all fixed voxels within about `REACH_MM` of the given ones."""
+    def _near(self, voxels: Tensor, reach: int = 1) -> Tensor:
+        """Flat indices of all fixed voxels at most `reach` voxels from the given ones along each axis."""
         stride = 1
-        for n, spacing in zip(self.displacement.grid.size, self.displacement.grid.spacing, strict=True):
-            reach = max(1, round(REACH_MM / spacing)) if n > 1 else 0
+        for n in self.displacement.grid.size:
             at = voxels // stride % n
             steps = torch.arange(-reach, reach + 1)[:, None]
             voxels = _unique(voxels + ((at + steps).clamp(0, n - 1) - at) * stride)
