@@ -113,7 +113,9 @@ def reference_table():
     for pair, n in results("rigid_reference.json").items():
         bones = [f"{n['bones_mm'][k]:.1f}" for k in ("reference", "header")] if "bones_mm" in n else ["", ""]
         known = f"{n['spread_mm']:.1f}", f"{n['reference_to_header_mm']:.1f}"
-        rows.append((pair, str(len(n["to_reference_mm"])), *known, *bones))
+        values = n["mutual_information"].values()
+        votes = sum(value > 0.6 * max(values) for value in values)
+        rows.append((pair, str(votes), *known, *bones))
     return rows_of(header, rows)
 
 
