@@ -118,7 +118,7 @@ def _tumor(one: Mapping[str, Any], record: Mapping[str, Any]) -> list[Row]:
             row(f"{name}: moving to fixed", f"{one['moving_ml']:.2f} to {one['fixed_ml']:.2f} ml", "Show the tumor", at)
         )
     if one.get("change_pct") is not None:
-        rows.append(row(f"{name}: change", f"{one['change_pct']:+.0f} %"))
+        rows.append(row(f"{name}: change", f"{round(one['change_pct']):+d} %"))
     agreement = one.get("agreement", {})
     if "dice" in agreement:
         rows.append(
