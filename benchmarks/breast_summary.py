@@ -9,7 +9,7 @@ import numpy as np
 
 RESULTS = Path(__file__).resolve().parent / "results"
 OURS = "valor:default"
-METHODS = ("valor", "valor_net", "compositive")
+METHODS = ("valor", "valor_net", "compositive", "convex_adam", "voxelmorph_pp", "log_demons", "classical")
 
 
 def beside(cases):
