@@ -1,10 +1,12 @@
 """Is sigma right: real CT moved by known fields, three registrations, three ways to predict their errors.
 
-    python benchmarks/uncertainty.py [--cases hn1,th1] [--later] [--write-scales]
+    python benchmarks/uncertainty.py [--cases hn1,th1] [--again] [--registrations demons] [--estimates anchor]
+        [--later] [--write-scales]
 
 Each case is kept in build/uncertainty/ as it finishes; all cases there are then judged together and written to
-benchmarks/results/uncertainty.json (no case is done again with --cases none). With --write-scales also the scale
-table that ships. The peer greedy runs where build/peers/greedy is set up (benchmarks/peers/setup.sh).
+benchmarks/results/uncertainty.json (no case is done again with --cases none). With --again the transforms of the
+cases kept are judged anew (by the estimates named), not made anew; with --write-scales the scale table that ships is
+written too. The peer greedy runs where build/peers/greedy is set up (benchmarks/peers/setup.sh).
 """
 
 from __future__ import annotations
@@ -82,18 +84,33 @@ def valor(case: Case) -> DisplacementField:
     )
 
 
-def rows_of(case: Case) -> list[Row]:
-    """All estimates on one case."""
-    fields, rows, seconds = {}, [], {}
+def kept(name: str) -> list[Row]:
+    """The rows of a case that was done."""
+    with (KEPT / f"{name}.pickle").open("rb") as file:
+        rows: list[Row] = pickle.load(file)
+    return rows
+
+
+def transforms_of(case: Case) -> dict[str, tuple[DisplacementField, float]]:
+    """Each registration's transform and CPU seconds."""
+    out = {}
     peers = {"demons": demons, "bspline": bspline, **({"greedy": greedy} if has_greedy() else {})}
     for name, register in {**peers, "valor": valor}.items():
         start = time.process_time()
-        fields[name] = register(case)
-        seconds[name] = time.process_time() - start
-    for algorithm, name in PAIRS:
-        if algorithm not in fields:
+        found = register(case)
+        out[name] = (found, time.process_time() - start)
+    return out
+
+
+def rows_of(
+    case: Case, transforms: dict[str, tuple[DisplacementField, float]], pairs: list[tuple[str, str]]
+) -> list[Row]:
+    """Estimates on one case, of these pairs of registration and estimate."""
+    rows = []
+    for algorithm, name in pairs:
+        if algorithm not in transforms:
             continue
-        transform = fields[algorithm]
+        transform, seconds = transforms[algorithm]
         start = time.process_time()
         found = estimate(
             TransformUnderTest(ImagePair(case.fixed, case.moving), transform), ESTIMATES[name], Run(seed=7)
@@ -107,8 +124,8 @@ def rows_of(case: Case) -> list[Row]:
             "case": case.plan.name, "site": case.plan.site, "voxels": int(np.prod(case.fixed.grid.shape)),
             "registration": algorithm, "estimate": name, "rms_error_mm": raw.rms_error_mm,
             "spearman": raw.spearman, "raw_coverage": [raw.coverage[v] for v in LEVELS], "scale_needed": raw.scale,
-            "constant_nll": raw.constant_nll, "cpu_s": cpu, "registration_cpu_s": seconds[algorithm],
-            "upper_bound": found.upper_bound,
+            "constant_nll": raw.constant_nll, "cpu_s": cpu, "registration_cpu_s": seconds,
+            "upper_bound": found.upper_bound, "motion_mm": found.record["deformation_rms_mm"],
         }  # fmt: skip
         rows.append(row)
         print(json.dumps(row.numbers), flush=True)
@@ -238,12 +255,15 @@ def scales(rows: list[Row]) -> dict:
             groups[site] = [r for r in rows if r.estimate == name and r.case.plan.site == site]
         table[name] = {}
         for site, group in groups.items():
-            each = [r.numbers["scale_needed"] for r in group]
+            each, motions = ([r.numbers[key] for r in group] for key in ("scale_needed", "motion_mm"))
             mean = mean_scale(group)
             spread = 100 * max(max(each) / mean - 1, mean / min(each) - 1)
             # Few cases of one site look more alike than they are.
             spread = max(spread, table[name].get("any", {}).get("spread_pct", 0))
-            table[name][site] = {"scale": round(mean, 3), "spread_pct": round(spread), "cases": len(each)}
+            table[name][site] = {
+                "scale": round(mean, 3), "spread_pct": round(spread), "cases": len(each),
+                "motion_mm": [round(min(motions), 2), round(max(motions), 2)],
+            }  # fmt: skip
     return table
 
 
@@ -251,6 +271,9 @@ def main() -> None:
     """Run, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", default=",".join(p.name for p in PLANS))
+    parser.add_argument("--again", action="store_true", help="keep the transforms, estimate their errors anew")
+    parser.add_argument("--registrations", default="demons,bspline,greedy,valor", help="those to judge anew")
+    parser.add_argument("--estimates", default=",".join(ESTIMATES), help="those to do anew")
     parser.add_argument("--later", action="store_true", help="keep the cases, judge them in a later run")
     parser.add_argument("--write-scales", action="store_true")
     parser.add_argument("--output", default=str(OUT))
@@ -259,14 +282,23 @@ def main() -> None:
     KEPT.mkdir(parents=True, exist_ok=True)
     for plan in PLANS:
         if plan.name in args.cases.split(","):
-            found = pickle.dumps(rows_of(make_case(plan)))
-            (KEPT / f"{plan.name}.pickle").write_bytes(found)
+            chosen = [p for p in PAIRS if p[0] in args.registrations.split(",") and p[1] in args.estimates.split(",")]
+            old = []
+            if args.again:
+                old = kept(plan.name)
+                case = old[0].case
+                transforms = {r.algorithm: (r.transform, r.numbers["registration_cpu_s"]) for r in old}
+            else:
+                case = make_case(plan)
+                transforms = transforms_of(case)
+            rows = [r for r in old if (r.algorithm, r.estimate) not in chosen] + rows_of(case, transforms, chosen)
+            rows.sort(key=lambda r: PAIRS.index((r.algorithm, r.estimate)))
+            (KEPT / f"{plan.name}.pickle").write_bytes(pickle.dumps(rows))
     if args.later:
         return
-    rows: list[Row] = []
+    rows = []
     for path in sorted(KEPT.glob("*.pickle")):
-        with path.open("rb") as file:
-            rows += pickle.load(file)
+        rows += kept(path.stem)
     judge(rows)
     for row in rows:
         if row.estimate in ("anchor", "own_full", "own_quick"):

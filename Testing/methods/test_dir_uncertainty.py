@@ -20,6 +20,7 @@ from valorlib.ops.known_truth import denoised, known_pair, noise_level, random_f
 from valorlib.ops.posterior import PosteriorSettings, posterior_sigma, prior_precision, smooth_noise
 from valorlib.ops.resample import resample_image
 from valorlib.ops.sampling import NoiseLattice
+from valorlib.solve.error_estimates import motion_factor, motion_size, working_pair
 from valorlib.solve.independent import affine_of
 
 GRID = Grid((34, 30, 28), (4.0, 4.0, 4.0), (-60.0, 10.0, 5.0))
@@ -99,6 +100,20 @@ def test_calibrating_on_the_scan_gives_a_scale_and_a_curve(case):
     assert len(found.calibration.curve) == 19
     assert "this scan" in found.scale.source
     assert 0.2 < found.scale.value < 3
+
+
+def test_our_own_doubt_grows_with_the_deformation_and_not_with_its_affine_part(case):
+    made, _, _ = case
+    work = working_pair(made.fixed, made.moving, made.truth, spacing_mm=8.0)
+    small = DisplacementField(random_field(work.grid, np.random.default_rng(1), size_mm=4.0).array, work.grid)
+    shifted = DisplacementField(small.array + np.float32(30.0), work.grid)
+    double = DisplacementField(2 * small.array, work.grid)
+    assert motion_size(work, shifted) == pytest.approx(motion_size(work, small), rel=1e-3)
+    assert motion_size(work, double) == pytest.approx(2 * motion_size(work, small), rel=1e-3)
+    assert motion_factor(2.0) == 1
+    assert motion_factor(4.0) == 2
+    assert motion_factor(0.0) == 0.5
+    assert motion_factor(90.0) == 3
 
 
 def test_a_start_far_away_is_taken_from_the_transform(case):

@@ -32,6 +32,8 @@ from valorlib.solve.error_estimates import (
     backward,
     ensemble,
     full_estimate,
+    motion_factor,
+    motion_size,
     own_register,
     quick_estimate,
     working_pair,
@@ -116,8 +118,8 @@ def estimate(
     register = register or own_register(work, run.device, not options.same_contrast)
     share = 0.5 if options.calibrate else 0.95
     first = Run(device=run.device, seed=run.seed, progress=part(run.progress, 0.0, share))
-    raw, found = _raw(work, options, first, register)
-    scale, calibration, warnings = _scale(work, options, run, register, share)
+    raw, motion, found = _raw(work, options, first, register)
+    scale, calibration, warnings = _scale(work, options, run, register, share, motion)
     warnings += (PAPER_NOTE,) if options.mode == "paper" else ()
     upper = bool(found and found.upper_bound)
     warnings += (BOUND_NOTE,) if upper else ()
@@ -136,11 +138,11 @@ def estimate(
         upper_bound=upper,
         calibration=calibration,
         warnings=warnings,
-        record=_record(work, values, found),
+        record=_record(work, values, motion, found),
     )
 
 
-def _record(work: WorkingPair, sigma: np.ndarray[Any, Any], found: Anchored | None) -> dict[str, Any]:
+def _record(work: WorkingPair, sigma: np.ndarray[Any, Any], motion_mm: float, found: Anchored | None) -> dict[str, Any]:
     inside = sigma[work.inside]
     record: dict[str, Any] = {
         "working_voxels": int(sigma.size),
@@ -148,6 +150,7 @@ def _record(work: WorkingPair, sigma: np.ndarray[Any, Any], found: Anchored | No
         "sigma_mean_mm": float(inside.mean()),
         "sigma_p95_mm": float(np.percentile(inside, 95)),
         "sigma_max_mm": float(inside.max()),
+        "deformation_rms_mm": motion_mm,
     }
     if found is not None:
         length = np.sqrt(squared_length(found.difference)[work.inside])
@@ -161,27 +164,28 @@ def _record(work: WorkingPair, sigma: np.ndarray[Any, Any], found: Anchored | No
 
 def _raw(
     work: WorkingPair, options: DirUncertaintyOptions, run: Run, register: Register
-) -> tuple[np.ndarray[Any, np.dtype[np.float32]], Anchored | None]:
-    """Sigma before scaling, at the working resolution."""
+) -> tuple[np.ndarray[Any, np.dtype[np.float32]], float, Anchored | None]:
+    """Sigma before scaling, at the working resolution, and the size of the deformation that our registration found."""
     if options.mode == "paper":
         settings = PosteriorSettings(options.lambda_mm2, options.noise_share, options.sigma_c_mm)
-        return posterior_sigma(
-            work.fixed, work.moving, work.field, settings, seed=run.seed, progress=run.progress
-        ), None
+        sigma = posterior_sigma(work.fixed, work.moving, work.field, settings, seed=run.seed, progress=run.progress)
+        return sigma, motion_size(work, work.field), None
     full = options.mode == "own" and options.quality == "full"
     share = 0.3 if full else 0.8
     fields = ensemble(work, register, 4, part(run.progress, 0.0, share))
     if options.mode == "anchor":
         found = anchored(work, fields, backward(work, register, part(run.progress, share, 1.0)))
-        return found.sigma, found
+        return found.sigma, motion_size(work, found.middle), found
+    progress, motion = part(run.progress, share, 1.0), motion_size(work, fields[0])
     if not full:
-        return quick_estimate(work, fields, register, part(run.progress, share, 1.0)), None
-    progress = part(run.progress, share, 1.0)
-    return full_estimate(work, fields, register, repeats=options.repeats, seed=run.seed, progress=progress), None
+        sigma = quick_estimate(work, fields, register, progress)
+    else:
+        sigma = full_estimate(work, fields, register, repeats=options.repeats, seed=run.seed, progress=progress)
+    return sigma * np.float32(motion_factor(motion)), motion, None
 
 
 def _scale(
-    work: WorkingPair, options: DirUncertaintyOptions, run: Run, register: Register, start: float
+    work: WorkingPair, options: DirUncertaintyOptions, run: Run, register: Register, start: float, motion_mm: float
 ) -> tuple[Scale, Calibration | None, tuple[str, ...]]:
     name = options.mode if options.mode != "own" else f"own_{options.quality}"
     if options.calibrate and options.mode != "paper":
@@ -194,14 +198,21 @@ def _scale(
     scale = shipped_scale(name, options.site)
     if scale.value is None:
         return scale, None, (f"{scale.source[:1].upper()}{scale.source[1:]}; calibrate on this scan to get mm.",)
+    warnings: tuple[str, ...] = ()
     if options.site == "any":
-        warning = f"Sigma is scaled by a factor that varied by {scale.spread_pct:.0f} % between sites; name the site."
-        return scale, None, (warning,)
-    return scale, None, ()
+        warnings += (
+            f"Sigma is scaled by a factor that varied by {scale.spread_pct:.0f} % between sites; name the site.",
+        )
+    if scale.motion_mm and not scale.motion_mm[0] / 1.5 <= motion_mm <= scale.motion_mm[1] * 1.5:
+        warnings += (
+            f"The deformation of {motion_mm:.1f} mm (rms) is far from the {scale.motion_mm[0]:.1f} to "
+            f"{scale.motion_mm[1]:.1f} mm that sigma was scaled on; calibrate on this scan.",
+        )
+    return scale, None, warnings
 
 
 def calibrate_on_scan(work: WorkingPair, options: DirUncertaintyOptions, run: Run, register: Register) -> Calibration:
-    """Register a pair made from the fixed scan with known motion, and compare sigma with the true error.
+    """Register pairs made from the fixed scan with known motion, and compare sigma with the true error.
 
     For a transform from elsewhere (anchor), which cannot be made again, the registration judged is the truth plus a
     smooth error of the size seen between it and ours.
@@ -228,7 +239,7 @@ def calibrate_on_scan(work: WorkingPair, options: DirUncertaintyOptions, run: Ru
                 made.fixed, made.moving, work.grid, work.inside, again(made.fixed, made.moving, 0, step.progress),
                 centered.start, work.mask,
             )  # fmt: skip
-        raw, _ = _raw(pair, options, step, again)
+        raw, _, _ = _raw(pair, options, step, again)
         sigmas.append(raw[work.inside])
         errors.append(np.linalg.norm(pair.field.array - truth.array, axis=-1)[work.inside])
     sigma, size = np.concatenate(sigmas), np.concatenate(errors)

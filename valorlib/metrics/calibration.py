@@ -105,11 +105,15 @@ def right_scale(sigma: NDArray[Any], error: NDArray[Any]) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """A factor on sigma and where it comes from. spread_pct: how far it was seen to vary; value None: unknown."""
+    """A factor on sigma and where it comes from. spread_pct: how far it was seen to vary; value None: unknown.
+
+    motion_mm: rms deformations it was found on, least and largest; None where that is not known.
+    """
 
     value: float | None
     spread_pct: float
     source: str
+    motion_mm: tuple[float, float] | None = None
 
 
 def shipped_scale(estimate: str, site: str) -> Scale:
@@ -121,7 +125,8 @@ def shipped_scale(estimate: str, site: str) -> Scale:
     row = rows.get(site) or rows["any"]
     where = site if site in rows else "any site"
     source = f"{table['how']} ({where}, {row['cases']} registrations; seen to vary by {row['spread_pct']:.0f} %)"
-    return Scale(value=float(row["scale"]), spread_pct=float(row["spread_pct"]), source=source)
+    low, high = row["motion_mm"]
+    return Scale(value=float(row["scale"]), spread_pct=float(row["spread_pct"]), source=source, motion_mm=(low, high))
 
 
 def sites() -> tuple[str, ...]:
