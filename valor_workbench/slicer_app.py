@@ -222,6 +222,7 @@ class Workspace:
             legend.SetSize(*((0.05, 0.2) if in_3d else (0.075, 0.27)))
             legend.SetPosition(0.97, 0.6)
             legend.SetLabelFormat("%.1f")
+            legend.SetNumberOfLabels(3)
             legend.SetVisibility(visible)
             legend.SetVisibility2D(visible and not in_3d)
             legend.SetVisibility3D(visible and in_3d)
