@@ -29,9 +29,11 @@ TOGETHER = 100_000
 """Voxels worked on at once: few enough for the processor's cache."""
 LEAST_WEIGHT = 0.1
 """Voxels of the inverse that hardly any fixed voxel reaches move little."""
-SEED_MM, MEND_MM, MEND_SHARE, MENDINGS, LOCAL_FITS = 0.3, 0.4, 0.03, 6, 2
-"""Residual around which is looked closely, residual from which on the motion is smoothed, up to which share of all
-voxels, how often, and fits each time."""
+MEND_MM, MEND_SHARE, MENDINGS, ROUNDS, LOCAL_FITS = 0.45, 0.01, 5, 8, 2
+"""Residual from which on the motion is smoothed, up to which share of all voxels, how often it is looked anew, smoothed
+in between, and fits each time."""
+MANY = 20_000
+"""Voxels from which on neighbors are found in a mask of the whole grid instead of a list."""
 RELAXATIONS = 4
 
 
@@ -63,7 +65,6 @@ class WayBack:
         self._base = torch.from_numpy(base[:, :3]).float()
         self._shift = torch.from_numpy(base[:, 3] - 1.0).float()
         self._sums: Tensor | None = None
-        self._seeds = torch.zeros(0, dtype=torch.long)
         self._stride = [
             max(1, min(round(COARSE_MM / s), n)) for s, n in zip(fixed.spacing[::-1], fixed.shape, strict=True)
         ]
@@ -86,9 +87,7 @@ class WayBack:
         self._fit(self._cells(corners, 0))
         for half in (1, 0):
             voxels = self._cells(corners, half)
-            length = self.lengths(voxels)
-            self._seeds = torch.cat([self._seeds, voxels[length > SEED_MM]])
-            self._fit(voxels[length > SETTLED_MM])
+            self._fit(voxels[self.lengths(voxels) > SETTLED_MM])
 
     def lengths(self, voxels: Tensor | None = None) -> Tensor:
         """(n,) distance of fixed voxels from where the inverse brings them back, mm; 0 if one leaves the moving grid.
@@ -104,26 +103,48 @@ class WayBack:
 
     def mend(self) -> None:
         """Smooth the displacement at the few voxels where it is so steep that no field on the moving grid undoes it."""
-        if not 0 < len(self._seeds) < MEND_SHARE * self._u[..., 0].numel():
-            return
-        region = self._near(self._seeds)
+        everywhere = self._u[..., 0].numel()
+        look = torch.arange(everywhere)
         for turn in range(MENDINGS):
-            bad = region[self.lengths(region) > MEND_MM]
-            if not len(bad):
-                break
+            bad = look[self.lengths(look) > MEND_MM]
+            if not 0 < len(bad) < MEND_SHARE * everywhere:
+                return
             if not turn:
                 self.displacement = DisplacementField(self.displacement.array.copy(), self.displacement.grid)
                 self._u = torch.from_numpy(self.displacement.array)
-            around = self._near(bad)
+            look = self._near(self._mended(bad, turn), 3)
+
+    def _mended(self, bad: Tensor, turn: int) -> Tensor:
+        """Smooth around the given voxels until they come back; all voxels that were touched.
+
+        Where that is not enough, the next round and the next turn take in more neighbors.
+        """
+        touched = []
+        for again in range(ROUNDS):
+            around = self._near(bad, 1 if turn + again < 2 else 2)
             self._relax(around)
             region = self._near(around, 2)
             for _ in range(LOCAL_FITS):
                 self._fit(region)
-            # Voxels of the inverse at the border of the region serve voxels beyond it too.
+            touched.append(region)
             region = self._near(region)
+            bad = region[self.lengths(region) > MEND_MM]
+            if not len(bad):
+                break
+        return torch.cat(touched)
 
     def _near(self, voxels: Tensor, reach: int = 1) -> Tensor:
         """Flat indices of all fixed voxels at most `reach` voxels from the given ones along each axis."""
+        if len(voxels) > MANY:
+            found = torch.zeros(self.displacement.grid.shape, dtype=torch.bool)
+            found.view(-1)[voxels] = True
+            for axis, n in enumerate(found.shape):
+                before = found
+                found = before.clone()
+                for step in range(1, min(reach, n - 1) + 1):
+                    found.narrow(axis, step, n - step).logical_or_(before.narrow(axis, 0, n - step))
+                    found.narrow(axis, 0, n - step).logical_or_(before.narrow(axis, step, n - step))
+            return torch.nonzero(found.view(-1))[:, 0]
         stride = 1
         for n in self.displacement.grid.size:
             at = voxels // stride % n
