@@ -94,7 +94,8 @@ def rigid():
 def organs():
     found = results("points_openkbp.json").get("numbers", {})
     cells = [
-        f"{name.upper()} {n['surface_mean_mm']:.2f} / {n['hd95_mm']:.1f} / {n['dice']:.2f}"
+        f"{name.upper()} {n['surface_mean_mm']:.2f} / {n['hd95_mm']:.2f} / {n['dice']:.2f}"
+        + ("" if n["pairs"] == found["omc"]["pairs"] else f" ({n['pairs']} of the pairs)")
         for name, n in found.items()
         if name != "similarity"
     ]
