@@ -9,6 +9,7 @@ with.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -104,15 +105,17 @@ class WayBack:
     def mend(self) -> None:
         """Smooth the displacement at the few voxels where it is so steep that no field on the moving grid undoes it."""
         everywhere = self._u[..., 0].numel()
-        look = torch.arange(everywhere)
+        # Part by part: a list of all voxels of a large scan would take half a gigabyte.
+        starts = range(0, everywhere, TOGETHER)
+        look: Iterable[Tensor] = (torch.arange(first, min(first + TOGETHER, everywhere)) for first in starts)
         for turn in range(MENDINGS):
-            bad = look[self.lengths(look) > MEND_MM]
+            bad = torch.cat([part[self.lengths(part) > MEND_MM] for part in look])
             if not 0 < len(bad) < MEND_SHARE * everywhere:
                 return
             if not turn:
                 self.displacement = DisplacementField(self.displacement.array.copy(), self.displacement.grid)
                 self._u = torch.from_numpy(self.displacement.array)
-            look = self._near(self._mended(bad, turn), 3)
+            look = [self._near(self._mended(bad, turn), 3)]
 
     def _mended(self, bad: Tensor, turn: int) -> Tensor:
         """Smooth around the given voxels until they come back; all voxels that were touched.
