@@ -28,7 +28,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 from run import about, one_thread  # noqa: E402
 
 from valorlib.convert.files import read_image, write_image  # noqa: E402
-from valorlib.convert.simpleitk import image_to_sitk  # noqa: E402
+from valorlib.convert.simpleitk import image_to_sitk, transform_from_sitk  # noqa: E402
 from valorlib.core.grid import Grid  # noqa: E402
 from valorlib.core.images import Image  # noqa: E402
 from valorlib.core.inputs import ImagePair  # noqa: E402
@@ -84,11 +84,7 @@ def mutual_information(pair, start, *, shrink, iterations):
     method.SetShrinkFactorsPerLevel(shrink)
     method.SetSmoothingSigmasPerLevel([float(s) / 2 if s > 1 else 0.0 for s in shrink])
     method.Execute(fixed, moving)
-    small = np.eye(4)
-    small[:3, :3] = np.reshape(turn.GetMatrix(), (3, 3))
-    center = np.asarray(turn.GetCenter())
-    small[:3, 3] = center + np.asarray(turn.GetTranslation()) - small[:3, :3] @ center
-    return start @ small
+    return start @ transform_from_sitk(turn).matrix
 
 
 def corner_error(a, b, grid):

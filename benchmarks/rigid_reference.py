@@ -27,7 +27,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 from rigid import PAIRS, by_peer, corner_error, load  # noqa: E402
 from run import about  # noqa: E402
 
-from valorlib.convert.simpleitk import image_to_sitk  # noqa: E402
+from valorlib.convert.simpleitk import image_to_sitk, transform_from_sitk  # noqa: E402
 from valorlib.core.images import Image  # noqa: E402
 from valorlib.ops.overlap import body_mask  # noqa: E402
 
@@ -74,11 +74,7 @@ def climb(fixed, moving, start, *, swapped=False, body=False, **metric):
     method.SetShrinkFactorsPerLevel([4, 2, 1])
     method.SetSmoothingSigmasPerLevel([2.0, 1.0, 0.0])
     method.Execute(image_to_sitk(fixed), image_to_sitk(moving))
-    small = np.eye(4)
-    small[:3, :3] = np.reshape(turn.GetMatrix(), (3, 3))
-    center = np.asarray(turn.GetCenter())
-    small[:3, 3] = center + np.asarray(turn.GetTranslation()) - small[:3, :3] @ center
-    return start @ small
+    return start @ transform_from_sitk(turn).matrix
 
 
 def information(fixed, moving, matrix):

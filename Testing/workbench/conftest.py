@@ -207,13 +207,12 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture
-def start(tmp_path):
-    """Start servers; each is stopped at the end."""
+def servers(new_folder):
+    """Start servers, number n with the folder new_folder(n) for its files; all are stopped at the end."""
     started = []
 
     def begin(*arguments):
-        folder = tmp_path / f"tmp{len(started)}"
+        folder = new_folder(len(started))
         folder.mkdir()
         started.append(App(folder, *arguments))
         return started[-1]
@@ -221,6 +220,12 @@ def start(tmp_path):
     yield begin
     for app in started:
         app.stop()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start servers; each is stopped at the end."""
+    yield from servers(lambda n: tmp_path / f"tmp{n}")
 
 
 class Kept:
@@ -257,17 +262,7 @@ def shared(kept, request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def launch(tmp_path_factory):
     """Start servers that the stories of a module share; the page may open what lies beside their own folder."""
-    started = []
-
-    def begin(*arguments):
-        folder = tmp_path_factory.mktemp("launched") / "tmp"
-        folder.mkdir()
-        started.append(App(folder, *arguments))
-        return started[-1]
-
-    yield begin
-    for app in started:
-        app.stop()
+    yield from servers(lambda n: tmp_path_factory.mktemp("launched") / "tmp")
 
 
 @pytest.fixture
