@@ -1,11 +1,12 @@
 """VALOR-Net, default and as printed, beside `valor`, on the same generated slices with a known in-plane motion.
 
     python benchmarks/valor_net.py [--cases 3] [--epochs 100]
-    python benchmarks/valor_net.py --full [--slices 1]
+    python benchmarks/valor_net.py --full [--slices 1] [--seeds 0 1 2]
 
 Writes benchmarks/results/valor_net.json. The first command is small on purpose (96 x 96 pixels around the click,
 2 slices, width 16), so that it ends within minutes; the second runs both presets as they are (whole slices of 320 x 320
-pixels, width 32, 200 epochs) on one case, but for the number of slices: about seven CPU minutes a preset and slice.
+pixels, width 32, 200 epochs), but for the number of slices: about seven CPU minutes a case, preset and slice; cases
+done before stay in the JSON.
 The motion is in-plane, which is all that VALOR-Net can follow.
 """
 
@@ -154,16 +155,32 @@ def write(name, changes, command, rows):
     PATH.write_text(json.dumps(content, indent=1) + "\n")
 
 
+def full(args):
+    """Both presets as they are on the seeds asked, beside the cases in the JSON."""
+    name, changes = f"full_{args.slices}_slices", {"slices": args.slices}
+    content = json.loads(PATH.read_text()) if PATH.exists() else {}
+    rows = {row["seed"]: row for row in content.get(name, {}).get("cases", [])}
+
+    def keep(row):
+        rows[row["seed"]] = row
+        seeds = " ".join(str(seed) for seed in sorted(rows))
+        command = f"python benchmarks/valor_net.py --full --slices {args.slices} --seeds {seeds}"
+        write(name, changes, command, [rows[seed] for seed in sorted(rows)])
+
+    for seed in args.seeds:
+        one_case(seed, changes, keep)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--full", action="store_true", help="both presets as they are, on one case")
+    parser.add_argument("--full", action="store_true", help="both presets as they are")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0], help="with --full: the cases")
     parser.add_argument("--slices", type=int, default=1, help="with --full; the presets say 3")
     args = parser.parse_args()
     if args.full:
-        command, name = f"python benchmarks/valor_net.py --full --slices {args.slices}", f"full_{args.slices}_slices"
-        one_case(0, {"slices": args.slices}, lambda row: write(name, {"slices": args.slices}, command, [row]))
+        full(args)
         return
     command, rows = f"python benchmarks/valor_net.py --cases {args.cases} --epochs {args.epochs}", []
     changes = {**SMALL, "epochs": args.epochs, "metrics_every": 50}
