@@ -26,7 +26,7 @@ from valorlib.ops.plausibility import alarmed
 from valorlib.ops.warp import resize_field
 from valorlib.solve.feature_adam import refine_on_features
 from valorlib.solve.frame import Frame, pull_mask
-from valorlib.solve.outcome import one_thread, outcome
+from valorlib.solve.outcome import linear_start, one_thread, outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,33 +78,21 @@ def register(pair: ImagePair, options: ConvexAdamOptions, run: Run) -> Result:
         u_mm = (u_vox * u_vox.new_tensor(grid.spacing[::-1]).view(1, 3, 1, 1, 1))[0]
         done = outcome(u_mm, frame, pair.fixed.grid, pair.moving.grid)
     run.progress(1.0, "Done")
-    return Result(
-        done.displacement,
-        inverse=done.inverse,
-        displacement=done.displacement,
-        inverse_displacement=done.inverse,
+    return done.result(
         start=frame.start,
-        losses=tuple(losses),
-        warnings=tuple(done.warnings()),
-        record={
-            "method": "convex_adam",
-            "options": as_dict(options),
-            "cpu_seconds": time.process_time() - begin,
-            **done.numbers(),
-        },
+        losses=losses,
+        method="convex_adam",
+        options=as_dict(options),
+        cpu_seconds=time.process_time() - begin,
     )
 
 
 def _start(pair: ImagePair, options: ConvexAdamOptions) -> AffineTransform:
-    if pair.start is None:
-        if options.start == "labels":
-            if pair.fixed_labels is None or pair.moving_labels is None:
-                raise InputError("labels: expected structures in both images for start=labels, got none; add them")
-            return label_start(pair.fixed_labels, pair.moving_labels)
-        return AffineTransform.identity()
-    if not isinstance(pair.start, AffineTransform):
-        raise InputError("start: expected a linear transform, got a deformable one; resample the moving image first")
-    return pair.start
+    if pair.start is not None or options.start != "labels":
+        return linear_start(pair)
+    if pair.fixed_labels is None or pair.moving_labels is None:
+        raise InputError("labels: expected structures in both images for start=labels, got none; add them")
+    return label_start(pair.fixed_labels, pair.moving_labels)
 
 
 def _features(

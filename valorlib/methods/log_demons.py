@@ -15,14 +15,13 @@ from valorlib.core.method import Method
 from valorlib.core.options import Options, as_dict, option
 from valorlib.core.results import Result
 from valorlib.core.run import Progress, Run, part
-from valorlib.core.transforms import AffineTransform
 from valorlib.ops.contrast import check_contrast
 from valorlib.ops.demons import Demons, symmetric_update, velocity_length_mm
 from valorlib.ops.plausibility import alarmed
 from valorlib.ops.prepare import match_histogram
 from valorlib.ops.warp import compose_voxels, exponential, resize_field, warp
 from valorlib.solve.frame import Frame, pull_mask
-from valorlib.solve.outcome import one_thread, outcome
+from valorlib.solve.outcome import linear_start, one_thread, outcome
 from valorlib.solve.schedule import Plateau
 
 
@@ -56,9 +55,7 @@ def register(pair: ImagePair, options: LogDemonsOptions, run: Run) -> Result:
     """
     begin = time.process_time()
     check_contrast(pair)
-    if pair.start is not None and not isinstance(pair.start, AffineTransform):
-        raise InputError("start: expected a linear transform, got a deformable one; resample the moving image first")
-    start = pair.start or AffineTransform.identity()
+    start = linear_start(pair)
     moving = match_histogram(pair.moving, pair.fixed) if options.match_histograms else pair.moving
     pair = ImagePair(pair.fixed, moving, fixed_mask=pair.fixed_mask, moving_mask=pair.moving_mask, start=start)
     with one_thread():
@@ -71,23 +68,15 @@ def register(pair: ImagePair, options: LogDemonsOptions, run: Run) -> Result:
         done = outcome(u_mm, frame, pair.fixed.grid, pair.moving.grid)
     lengths = [velocity_length_mm(v, grid) for v in path]
     run.progress(1.0, "Done")
-    return Result(
-        done.displacement,
-        inverse=done.inverse,
-        displacement=done.displacement,
-        inverse_displacement=done.inverse,
+    return done.result(
         start=frame.start,
-        losses=tuple(losses),
-        warnings=tuple(done.warnings()),
-        record={
-            "method": "log_demons",
-            "options": as_dict(options),
-            "pieces": len(path),
-            "piece_lengths_mm": lengths,
-            "path_length_mm": sum(lengths),
-            "cpu_seconds": time.process_time() - begin,
-            **done.numbers(),
-        },
+        losses=losses,
+        method="log_demons",
+        options=as_dict(options),
+        pieces=len(path),
+        piece_lengths_mm=lengths,
+        path_length_mm=sum(lengths),
+        cpu_seconds=time.process_time() - begin,
     )
 
 

@@ -16,7 +16,6 @@ from valorlib.core.method import Method
 from valorlib.core.options import Options, as_dict, option
 from valorlib.core.results import Result
 from valorlib.core.run import Progress, Run, part
-from valorlib.core.transforms import AffineTransform
 from valorlib.ops.contrast import check_contrast
 from valorlib.ops.convex import lattice
 from valorlib.ops.keypoints import agree_on_graph, displacement_costs, foerstner_keypoints, spread_by_spline
@@ -26,7 +25,7 @@ from valorlib.ops.plausibility import alarmed
 from valorlib.ops.smooth import gaussian
 from valorlib.solve.feature_adam import refine_on_features
 from valorlib.solve.frame import Frame, pull_mask, sized
-from valorlib.solve.outcome import one_thread, outcome
+from valorlib.solve.outcome import linear_start, one_thread, outcome
 
 COUPLING = (0.1, 0.3, 1.0, 3.0)
 
@@ -57,12 +56,11 @@ def register(pair: ImagePair, options: VoxelMorphPPOptions, run: Run) -> Result:
     """
     begin = time.process_time()
     check_contrast(pair)
-    if pair.start is not None and not isinstance(pair.start, AffineTransform):
-        raise InputError("start: expected a linear transform, got a deformable one; resample the moving image first")
+    start = linear_start(pair)
     if min(pair.fixed.grid.size) < 8:
         raise InputError(f"fixed: expected at least 8 voxels along each axis, got {pair.fixed.grid.size}; use a volume")
     with one_thread():
-        frame = Frame(pair.fixed.grid, pair.start or AffineTransform.identity(), margin_mm=options.range_mm)
+        frame = Frame(pair.fixed.grid, start, margin_mm=options.range_mm)
         grid = frame.grid(options.working_mm)
         run.progress(0.0, "Features and keypoints")
         image = frame.fixed(pair.fixed, grid, run.device)
@@ -89,21 +87,13 @@ def register(pair: ImagePair, options: VoxelMorphPPOptions, run: Run) -> Result:
         run.progress(0.93, "Displacement field and inverse")
         done = outcome(u_mm, frame, pair.fixed.grid, pair.moving.grid)
     run.progress(1.0, "Done")
-    return Result(
-        done.displacement,
-        inverse=done.inverse,
-        displacement=done.displacement,
-        inverse_displacement=done.inverse,
+    return done.result(
         start=frame.start,
-        losses=tuple(losses),
-        warnings=tuple(done.warnings()),
-        record={
-            "method": "voxelmorph_pp",
-            "options": as_dict(options),
-            "keypoints": len(points),
-            "cpu_seconds": time.process_time() - begin,
-            **done.numbers(),
-        },
+        losses=losses,
+        method="voxelmorph_pp",
+        options=as_dict(options),
+        keypoints=len(points),
+        cpu_seconds=time.process_time() - begin,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,9 @@ from torch import Tensor
 
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
-from valorlib.core.transforms import DisplacementField
+from valorlib.core.inputs import ImagePair
+from valorlib.core.results import Result
+from valorlib.core.transforms import AffineTransform, DisplacementField
 from valorlib.ops.jacobian import jacobian_determinant
 from valorlib.ops.way_back import WayBack
 from valorlib.solve.frame import Frame
@@ -52,6 +55,32 @@ class Outcome:
         if self.residual_max_mm > 0.5:
             found.append(f"The inverse is off by up to {self.residual_max_mm:.1f} mm in places; raise the smoothness.")
         return found
+
+    def result(
+        self, *, start: AffineTransform, losses: Sequence[float] = (), warnings: Sequence[str] = (), **record: Any
+    ) -> Result:
+        """What a method returns; `record` is what it tells of its run beside the numbers here."""
+        return Result(
+            self.displacement,
+            inverse=self.inverse,
+            displacement=self.displacement,
+            inverse_displacement=self.inverse,
+            start=start,
+            losses=tuple(losses),
+            warnings=(*self.warnings(), *warnings),
+            record={**record, **self.numbers()},
+        )
+
+
+def linear_start(pair: ImagePair) -> AffineTransform:
+    """Of a pair: its start, or where the headers put the images.
+
+    Raises:
+        InputError: the start is deformable.
+    """
+    if pair.start is not None and not isinstance(pair.start, AffineTransform):
+        raise InputError("start: expected a linear transform, got a deformable one; resample the moving image first")
+    return pair.start or AffineTransform.identity()
 
 
 @contextmanager
