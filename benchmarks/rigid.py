@@ -124,10 +124,16 @@ def by_peer(name, fixed, moving, starts):
             yield (np.array(row["matrix"]) if row["matrix"] else None), row["cpu_seconds"]
 
 
-def numbers(found, seconds, reference, grid):
-    """Of one method: `found` are fixed to unmoved moving, None where it gave up."""
-    errors = np.array([np.inf if m is None else corner_error(m, reference, grid) for m in found])
-    header = np.array([np.inf if m is None else corner_error(m, np.eye(4), grid) for m in found])
+def numbers(found, seconds, known, grid):
+    """Of one method: `found` are fixed to unmoved moving, None where it gave up; `known`: the pair's reference."""
+
+    def errors_to(matrices):
+        """Of each to the nearest of these."""
+        return np.array([np.inf if m is None else min(corner_error(m, t, grid) for t in matrices) for m in found])
+
+    errors, header = errors_to([np.array(known["reference"])]), errors_to([np.eye(4)])
+    nearest = errors_to([np.array(m) for m in known["optima"].values()])
+    among = [errors_to([m]) for m in found if m is not None]
     used = [s for s in seconds if s is not None]
     return {
         "starts": len(found),
@@ -136,6 +142,8 @@ def numbers(found, seconds, reference, grid):
         "median_mm": float(np.median(errors)),
         "worst_mm": float(errors.max()) if np.isfinite(errors).all() else None,
         "median_to_header_mm": float(np.median(header)),
+        "median_to_nearest_optimum_mm": float(np.median(nearest)),
+        "median_among_themselves_mm": float(np.median(among)) if among else None,
         "errors_mm": [round(float(e), 2) if np.isfinite(e) else None for e in errors],
         "cpu_seconds_median": float(np.median(used)),
         "cpu_seconds_worst": float(max(used)),
@@ -143,10 +151,12 @@ def numbers(found, seconds, reference, grid):
     }
 
 
-def reference_of(name):
-    """Of the pair, and how far apart the optima lie from which it was chosen, mm."""
-    row = json.loads((HERE / "results" / "rigid_reference.json").read_text())[name]
-    return np.array(row["reference"]), row["spread_mm"]
+def to_bones(found, known, fixed):
+    """Median distance of the bones from where the climb around them alone puts them, mm."""
+    from rigid_reference import bone_distance, bones_of
+
+    places, best = fixed.grid.points()[bones_of(fixed)], np.array(known["bones_optimum"])
+    return float(np.median([np.inf if m is None else bone_distance(places, m, best) for m in found]))
 
 
 def run_pair(name, method, count, content, *, any_rotation):
@@ -163,11 +173,12 @@ def run_pair(name, method, count, content, *, any_rotation):
     for away, (matrix, used) in zip(starts, runs, strict=True):
         found.append(None if matrix is None else np.linalg.inv(away) @ matrix)
         seconds.append(used)
-    reference, spread_mm = reference_of(name)
+    known = json.loads((HERE / "results" / "rigid_reference.json").read_text())[name]
     here = content.setdefault(name, {"methods": {}})
-    here["reference_spread_mm"] = spread_mm
-    here["reference_to_header_mm"] = corner_error(reference, np.eye(4), fixed.grid)
-    here["methods"][method] = numbers(found, seconds, reference, fixed.grid)
+    here |= {"reference_spread_mm": known["spread_mm"], "reference_to_header_mm": known["reference_to_header_mm"]}
+    here["methods"][method] = numbers(found, seconds, known, fixed.grid)
+    if "bones_optimum" in known:
+        here["methods"][method]["median_to_bones_optimum_mm"] = to_bones(found, known, fixed)
     return here
 
 

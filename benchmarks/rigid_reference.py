@@ -97,14 +97,26 @@ def optima(fixed, moving):
                 yield name, matrix
 
 
-def bones(fixed, moving, reference):
-    """How far the climb around the bones alone puts them from where the reference does, mm; CT is fixed, cut at 300."""
-    hard = ndimage.binary_opening(fixed.array >= 250, iterations=1)
-    around = ndimage.binary_dilation(hard, iterations=6)
-    matrix = climb(fixed, moving, np.eye(4), mask=around, seed=9)
-    places = np.c_[fixed.grid.points()[hard], np.ones(int(hard.sum()))]
-    away = {n: np.linalg.norm((places @ (m - matrix).T)[:, :3], axis=1) for n, m in reference.items()}
-    return {name: round(float(distance.mean()), 2) for name, distance in away.items()}
+def bones_of(ct):
+    """Where the bone of a CT (cut at 300 HU) is thicker than a voxel."""
+    return ndimage.binary_opening(ct.array >= 250, iterations=1)
+
+
+def bone_distance(places, a, b):
+    """How far two motions (4, 4) put the bones (N, 3) from each other, mean, mm."""
+    return float(np.linalg.norm((np.c_[places, np.ones(len(places))] @ (a - b).T)[:, :3], axis=1).mean())
+
+
+def bones(fixed, moving, told):
+    """The climb around the bones of the CT (fixed) alone, and how far the others put the bones from there."""
+    hard = bones_of(fixed)
+    matrix = climb(fixed, moving, np.eye(4), mask=ndimage.binary_dilation(hard, iterations=6), seed=9)
+    places = fixed.grid.points()[hard]
+    others = told | {"header": np.eye(4)}
+    return {
+        "bones_optimum": matrix.tolist(),
+        "bones_mm": {name: round(bone_distance(places, m, matrix), 2) for name, m in others.items()},
+    }
 
 
 def consensus(fixed, moving, *, ct):
@@ -116,12 +128,13 @@ def consensus(fixed, moving, *, ct):
     return {
         "reference": told[middle].tolist(),
         "is": middle,
+        "optima": {name: matrix.tolist() for name, matrix in told.items()},
         "spread_mm": float(np.median([d for row in away.values() for d in row.values()])),
         "to_reference_mm": {n: round(corner_error(m, told[middle], fixed.grid), 2) for n, (m, _) in found.items()},
         "mutual_information": {n: round(value, 4) for n, (_, value) in found.items()},
         "mutual_information_at_header": round(information(fixed, moving, np.eye(4)), 4),
         "reference_to_header_mm": corner_error(told[middle], np.eye(4), fixed.grid),
-        **({"bones_mm": bones(fixed, moving, {"reference": told[middle], "header": np.eye(4)})} if ct else {}),
+        **(bones(fixed, moving, told) if ct else {}),
         **about(),
     }
 

@@ -74,28 +74,26 @@ def method_table(method):
     return image_table(kept) if kept else "Not run yet."
 
 
+RIGID = (
+    ("median_mm", "median, mm"),
+    ("median_to_nearest_optimum_mm", "to the nearest optimum, mm"),
+    ("median_to_bones_optimum_mm", "bones to their own optimum, mm"),
+    ("median_among_themselves_mm", "among themselves, mm"),
+    ("worst_mm", "worst, mm"),
+)
+
+
 def rigid_table():
-    header = (
-        "pair (reference known to)",
-        "starts from",
-        "method",
-        "starts",
-        "within 5 mm",
-        "median, mm",
-        "worst, mm",
-        "CPU s (median)",
-    )
+    titles = (title for _, title in RIGID)
+    header = ("pair (reference known to)", "starts from", "method", "starts", "within 5 mm", *titles, "CPU s (median)")
     rows = []
     for file, reach in (("rigid.json", "30 degrees an axis, 40 mm"), ("rigid_any.json", "any turn, 80 mm")):
         for pair, content in results(file).items():
             for name, n in content["methods"].items():
-                worst = "none found" if n["worst_mm"] is None else f"{n['worst_mm']:.1f}"
-                share, middle, used = (
-                    f"{n['within_5_mm']:.0%}", f"{n['median_mm']:.2f}", f"{n['cpu_seconds_median']:.1f}"
-                )  # fmt: skip
-                spread = content.get("reference_spread_mm")
-                known = pair if spread is None else f"{pair} ({spread:.1f} mm)"
-                rows.append((known, reach, name, str(n["starts"]), share, middle, worst, used))
+                known = f"{pair} ({content['reference_spread_mm']:.1f} mm)"
+                lengths = [f"{n[key]:.2f}" if n.get(key) is not None else "" for key, _ in RIGID]
+                share, used = f"{n['within_5_mm']:.0%}", f"{n['cpu_seconds_median']:.1f}"
+                rows.append((known, reach, name, str(n["starts"]), share, *lengths, used))
     return rows_of(header, rows)
 
 
@@ -111,7 +109,7 @@ def reference_table():
     )
     rows = []
     for pair, n in results("rigid_reference.json").items():
-        bones = [f"{n['bones_mm'][k]:.1f}" for k in ("reference", "header")] if "bones_mm" in n else ["", ""]
+        bones = [f"{n['bones_mm'][k]:.1f}" for k in (n["is"], "header")] if "bones_mm" in n else ["", ""]
         known = f"{n['spread_mm']:.1f}", f"{n['reference_to_header_mm']:.1f}"
         values = n["mutual_information"].values()
         votes = sum(value > 0.6 * max(values) for value in values)
@@ -166,13 +164,17 @@ def flat_table():
     header = ("histology", "mean, px", "median, px", "p90, px", "worst, px", "CPU s")
     keys = ("mean_px", "median_px", "p90_px", "worst_px", "cpu_seconds")
     first = rows_of(header, [(n, *(f"{r[k]:.2f}" for k in keys)) for n, r in content.get("histology", {}).items()])
+    header = ("ITK's brain slices: fixed, moving", "turn, degrees", "shift, px")
+    header += ("off ITK's optimum: degrees", "px", "off the file's name: degrees", "px")
     rows = []
     for case, found in content.items():
         if case.startswith("itk_brain"):
             for name, r in found.items():
+                parts = [f"{part}_error_to_{to}" for to in ("itk", "name") for part in ("turn", "shift")]
+                errors = [f"{r[f'{key}_{unit}']:.2f}" for key, unit in zip(parts, ("deg", "px") * 2, strict=True)]
                 x, y = r["shift_px"]
-                rows.append((f"{case.split()[1]}, {name}", f"{r['turn_deg']:.2f}", f"{x:.2f}, {y:.2f}"))
-    return first + "\n\n" + rows_of(("ITK's brain slices: fixed, moving", "turn found, degrees", "shift, px"), rows)
+                rows.append((f"{case.split()[1]}, {name}", f"{r['turn_deg']:.2f}", f"{x:.2f}, {y:.2f}", *errors))
+    return first + "\n\n" + rows_of(header, rows)
 
 
 def alarm_table(beginning=""):
