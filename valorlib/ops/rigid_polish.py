@@ -109,7 +109,7 @@ def polish(
     """
     corners = np.c_[pair.fixed.grid.corners(), np.ones(8)]
     found, score = matrices, np.zeros(len(matrices))
-    levels = ((3.0, 20_000, 40, 0.8), (0.0, 40_000, 30, 0.3))
+    levels = ((3.0, 10_000, 40, 0.8), (0.0, 40_000, 30, 0.3))
     for number, (smooth_mm, count, steps, step_mm) in enumerate(levels):
         scaled = part(progress, number / len(levels), (number + 1) / len(levels))
         places = places_of(smoothed(pair.fixed, smooth_mm), pair.fixed_mask, count, rng, device)

@@ -25,7 +25,8 @@ BATCH = 6
 class Cube:
     """An image on an isotropic grid with world-aligned axes, and its edges.
 
-    image, mask: (1, 1, K, J, I). edges: (1, 3, K, J, I), components (x, y, z). center: (3,) mm.
+    image, mask: (1, 1, K, J, I). edges: (1, 3, K, J, I), components (x, y, z). center: (3,) mm. diagonal_mm: of the
+    image's own box, however it lies in the world.
     """
 
     image: Tensor
@@ -34,6 +35,7 @@ class Cube:
     grid: Grid
     center: NDArray[np.float64]
     noise: float
+    diagonal_mm: float
 
     @property
     def spacing_mm(self) -> float:
@@ -63,7 +65,7 @@ def cube_of(image: Image, mask: LabelMap | None, spacing_mm: float, noise: float
     # A gradient at the border of the image or mask is not an edge of the body.
     inner = -torch.nn.functional.max_pool3d(-weight, 3, 1, 1) if min(grid.size) > 4 else weight
     edges = normalized_gradient(tensor, inner, spacing_mm, noise=noise)
-    return Cube(tensor, inner, edges, grid, image.grid.center, noise)
+    return Cube(tensor, inner, edges, grid, image.grid.center, noise, float(np.linalg.norm(image.grid.extent_mm)))
 
 
 def search(
@@ -85,8 +87,9 @@ def search(
     """
     fixed, moving = cubes
     h = fixed.spacing_mm
-    reach = int(np.ceil(np.linalg.norm(moving.grid.size)))
-    shape = [_fast(n + reach) for n in fixed.grid.shape]
+    reach = int(np.ceil(moving.diagonal_mm / h)) + 1
+    # Room for half of the shifts: those that wrap around onto each other share less than half of the image.
+    shape = [_fast(max(n, reach) + min(n, reach) // 2) for n in fixed.grid.shape]
     axes = (-3, -2, -1)
     a = torch.fft.rfftn(squared_products(fixed.edges)[0], shape, dim=axes).conj()
     a[3:] *= 2
