@@ -28,7 +28,8 @@ LEAST_MEAN_FALL = 0.1
 ONE_CONTRAST = 0.7
 """Correlation of gray values above which two images are of one contrast."""
 MOST_BEND = 0.03
-"""Largest bend (95 %) of a motion between two contrasts, as a share of the longest side of the fixed image."""
+"""Largest bend (95 %) of a motion between two contrasts, as a share of the longest side of the fixed image. A larger
+one between scans of one contrast must raise the mutual information by at least its own share."""
 
 Register = Callable[[ImagePair, Any, Run], Result]
 
@@ -38,10 +39,11 @@ class Evidence:
     """Mutual information (nats) at the start, at the result and after small shifts of the result; how far it bends.
 
     shifted: one number a direction. correlation: of gray values, -1 to 1. bend_mm: 95 % of the distances between the
-    motion and the rigid one that fits it best.
+    motion and the rigid one that fits it best; at_rigid: mutual information there.
     """
 
     at_start: float
+    at_rigid: float
     at_result: float
     shifted: tuple[float, ...]
     shift_mm: float
@@ -63,7 +65,13 @@ class Evidence:
                 f"A shift of {self.shift_mm:.3g} mm makes the two images hardly less alike, so their content does not "
                 "hold this alignment; check the overlay, or guide it by landmarks or outlines."
             )
-        if abs(self.correlation) < ONE_CONTRAST and self.bend_mm > MOST_BEND * self.side_mm:
+        bend = self.bend_mm / self.side_mm
+        if bend > MOST_BEND and self.at_result < (1 + bend) * max(self.at_start, self.at_rigid):
+            found.append(
+                f"The motion bends by {self.bend_mm:.3g} mm, yet makes the two images hardly more alike; check the "
+                "overlay, and try another method or smoother settings."
+            )
+        if abs(self.correlation) < ONE_CONTRAST and bend > MOST_BEND:
             found.append(
                 f"Between these two kinds of image the motion bends by {self.bend_mm:.3g} mm; matching of contents "
                 "often misleads there: compare it with a rigid result."
@@ -74,6 +82,7 @@ class Evidence:
         """For the record."""
         return {
             "mutual_information_at_start": round(self.at_start, 4),
+            "mutual_information_of_rigid_part": round(self.at_rigid, 4),
             "mutual_information": round(self.at_result, 4),
             "mutual_information_shifted_highest": round(max(self.shifted), 4),
             "mutual_information_shifted_mean": round(sum(self.shifted) / len(self.shifted), 4),
@@ -99,15 +108,17 @@ def evidence(pair: ImagePair, field: DisplacementField, start: Transform | None)
     there = map_points(field, points)
     before = points if start is None else map_points(start, points)
     axes = np.asarray(pair.fixed.grid.direction).T[[n > 1 for n in pair.fixed.grid.size]]
+    rigid = _rigid(points, there)
     steps = SHARE * side_mm * np.concatenate([np.zeros((1, 3)), axes, -axes])
     scores = _scores(places, moving, there, steps)
     return Evidence(
         at_start=float(_scores(places, moving, before, steps[:1])[0]),
+        at_rigid=float(_scores(places, moving, rigid, steps[:1])[0]),
         at_result=float(scores[0]),
         shifted=tuple(scores[1:].tolist()),
         shift_mm=SHARE * side_mm,
         correlation=_correlation(places, moving, there),
-        bend_mm=_bend_mm(points, there),
+        bend_mm=float(np.percentile(np.linalg.norm(rigid - there, axis=1), 95)),
         side_mm=side_mm,
     )
 
@@ -133,12 +144,13 @@ def _correlation(places: Places, moving: Binned, there: NDArray[np.float64]) -> 
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _bend_mm(points: NDArray[np.float64], there: NDArray[np.float64]) -> float:
-    """95 % of the distances that the best rigid motion leaves."""
+def _rigid(points: NDArray[np.float64], there: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where the rigid motion that fits best puts the points."""
     a, b = points - points.mean(0), there - there.mean(0)
     u, _, v = np.linalg.svd(a.T @ b)
     turn = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ v))]) @ v
-    return float(np.percentile(np.linalg.norm(a @ turn - b, axis=1), 95))
+    found: NDArray[np.float64] = a @ turn + there.mean(0)
+    return found
 
 
 def alarmed(register: Register) -> Register:
