@@ -176,7 +176,9 @@ PRESETS = {
     "multimodal": MULTIMODAL,
     "ct_mr": _preset(MULTIMODAL, clip=()),
     "mr_ultrasound": _preset(MULTIMODAL, similarity="mind", start="headers", levels_mm=(4.0, 2.0, 1.0)),
-    "histology_2d": _preset(MULTIMODAL, similarity="mind", look="all", start="affine"),
+    "histology_2d": _preset(
+        MULTIMODAL, similarity="mind", look="all", start="affine", force_mm=(40.0,) * 3, smooth_mm=(40.0,) * 3
+    ),
 }
 REASONS = {
     "default": "Any two scans of like contrast; shading does not matter.",

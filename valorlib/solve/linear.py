@@ -51,8 +51,9 @@ def affine_start(
     given = iterations if iterations is not None else (60, *[40] * (len(voxels) - 1))
     like = torch.zeros(1, device=device)
     motion = Affine(fixed.grid.extent_mm[::-1], kind=kind, like=like)
+    # Steps as long in voxels on every level: long ones on the finest would never settle.
     problems = [
-        _problem(fixed, moving, frame, spacing, similarity, steps, device)
+        _problem(fixed, moving, frame, spacing, similarity, 0.01 * spacing / spacings[0], steps, device)
         for spacing, steps in zip(spacings, given, strict=False)
     ]
     solve_pyramid(motion, problems, progress)
@@ -60,7 +61,7 @@ def affine_start(
 
 
 def _problem(
-    fixed: Image, moving: Image, frame: Frame, spacing: float, similarity: str, steps: int, device: str
+    fixed: Image, moving: Image, frame: Frame, spacing: float, similarity: str, rate: float, steps: int, device: str
 ) -> Problem:
     grid: Grid = frame.grid(spacing)
     pictures = []
@@ -78,8 +79,9 @@ def _problem(
         term = LocalCorrelations(pictures[0], ones, windows, squared=True)
     k, j, i = grid.spacing[::-1]
     return Problem(
-        moving=pictures[1], spacing_mm=(k, j, i), terms=[(1.0, term)], rate=0.01, iterations=steps, moving_mask=seen
-    )
+        moving=pictures[1], spacing_mm=(k, j, i), terms=[(1.0, term)], rate=rate, iterations=steps, moving_mask=seen,
+        patience=20 if min(grid.size) == 1 else 10,
+    )  # fmt: skip
 
 
 def _joined(motion: Affine, frame: Frame) -> AffineTransform:
