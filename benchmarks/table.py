@@ -189,6 +189,28 @@ def alarm_table(beginning=""):
     return rows_of(("case", "method", "error at the start, mm", "at the end, mm", "warnings"), rows)
 
 
+def matrix_table():
+    """Methods down, cases across: mean error (mm) or Dice, and the CPU seconds."""
+    runs = image_runs()
+
+    def short(name):
+        """Method and preset, without further settings."""
+        return ":".join(name.split(":")[:2])
+
+    names = sorted({short(name) for found in runs.values() for name in found})
+    rows = []
+    for name in names:
+        cells = []
+        for found in runs.values():
+            numbers = [n for key, values in found.items() if short(key) == name for n in values]
+            goals = [n.get("landmark_mean_mm", n.get("error_mean_mm", n.get("dice"))) for n in numbers]
+            told = cell(goals) or ("failed" if numbers else "")
+            cells.append(f"{told} ({cell([n.get('cpu_seconds') for n in numbers])} s)" if cell(goals) else told)
+        rows.append((f"`{name}`", *cells))
+    titles = [f"{case}, {'Dice' if case.startswith('brain') else 'mm'}" for case in runs]
+    return rows_of(("method", *titles), rows)
+
+
 def all_tables():
     parts = []
     for case, runs in image_runs().items():
@@ -220,6 +242,7 @@ def presets_table():
 def main():
     page = ROOT / "docs" / "methods" / "README.md"
     put(page, "benchmarks", all_tables())
+    put(page, "matrix", matrix_table())
     put(page, "presets", presets_table())
     put(page, "rigid", rigid_table())
     put(page, "flat", flat_table())
