@@ -3,7 +3,8 @@
 The moving image is turned and shifted through its header: up to 30 degrees an axis and 40 mm, or with --any-rotation
 any turn and 80 mm. A start counts as solved when the corners of the fixed image end within 5 mm (on average) of the
 reference. Headers of these pairs are not ground truth; the reference is the middle of eight optima of other programs,
-made by `rigid_reference.py`, which must run first. Results are merged into results/rigid.json (rigid_any.json).
+made by `rigid_reference.py`, which must run first; pairs it did not run on are judged by their headers. Results are
+merged into results/rigid.json (rigid_any.json).
 """
 
 from __future__ import annotations
@@ -173,7 +174,9 @@ def run_pair(name, method, count, content, *, any_rotation):
     for away, (matrix, used) in zip(starts, runs, strict=True):
         found.append(None if matrix is None else np.linalg.inv(away) @ matrix)
         seconds.append(used)
-    known = json.loads((HERE / "results" / "rigid_reference.json").read_text())[name]
+    header = np.eye(4).tolist()
+    unknown = {"reference": header, "optima": {"header": header}, "spread_mm": None, "reference_to_header_mm": 0.0}
+    known = json.loads((HERE / "results" / "rigid_reference.json").read_text()).get(name, unknown)
     here = content.setdefault(name, {"methods": {}})
     here |= {"reference_spread_mm": known["spread_mm"], "reference_to_header_mm": known["reference_to_header_mm"]}
     here["methods"][method] = numbers(found, seconds, known, fixed.grid)

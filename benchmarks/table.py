@@ -90,7 +90,8 @@ def rigid_table():
     for file, reach in (("rigid.json", "30 degrees an axis, 40 mm"), ("rigid_any.json", "any turn, 80 mm")):
         for pair, content in results(file).items():
             for name, n in content["methods"].items():
-                known = f"{pair} ({content['reference_spread_mm']:.1f} mm)"
+                spread = content["reference_spread_mm"]
+                known = f"{pair} ({'headers alone' if spread is None else f'{spread:.1f} mm'})"
                 lengths = [f"{n[key]:.2f}" if n.get(key) is not None else "" for key, _ in RIGID]
                 share, used = f"{n['within_5_mm']:.0%}", f"{n['cpu_seconds_median']:.1f}"
                 rows.append((known, reach, name, str(n["starts"]), share, *lengths, used))
