@@ -20,6 +20,7 @@ from valorlib.ops.surroundings import Surroundings, box_around, look
 
 Mask = NDArray[np.bool_]
 Field = NDArray[np.float32]
+Drag = tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]
 LARGE_MM3 = 8000.0
 MANY = 60_000
 """Voxels of a box above which two ways are compared on every second voxel along each axis."""
@@ -44,7 +45,7 @@ class Scene:
     """The region, ready: channels scaled to about one unit of contrast, clicks as voxels.
 
     channels: one or two (K, J, I). clicks, others: (n, 3) voxels (k, j, i) in the tumor and surely outside of it.
-    middle: (3,) voxel position of the tumor's middle, when the user gave it with the extent.
+    middle, end: (3,) voxel positions of the tumor's middle and of its farthest point, when the user dragged them.
     """
 
     region: Region
@@ -52,6 +53,7 @@ class Scene:
     clicks: NDArray[np.int64]
     others: NDArray[np.int64]
     middle: NDArray[np.float64] | None = None
+    end: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,13 +130,13 @@ def prepare_scene(
     second: Field | None,
     clicks: NDArray[np.float64],
     others: NDArray[np.float64],
-    middle: NDArray[np.float64] | None = None,
+    drag: Drag = (None, None),
     *,
     flat: bool = False,
 ) -> Scene:
     """The region's channels scaled, and the clicks as voxels; background clicks outside the box have no say.
 
-    With `flat`, slow shading is divided out of the channels first.
+    drag: its middle and its farthest point, world, where known. With `flat`, slow shading is divided out first.
     """
     channels = []
     for array in (region.array, second):
@@ -145,8 +147,8 @@ def prepare_scene(
         low, high = np.percentile(array, [2, 99.5])
         channels.append(((array - low) / max(high - low, 1e-6)).astype(np.float32))
     near = others[region.grid.contains(others)] if len(others) else np.zeros((0, 3))
-    center = None if middle is None else region.grid.to_index(middle)[::-1]
-    return Scene(region, tuple(channels), region.index_of(clicks), region.index_of(near), center)
+    middle, end = (None if place is None else region.grid.to_index(place)[::-1] for place in drag)
+    return Scene(region, tuple(channels), region.index_of(clicks), region.index_of(near), middle, end)
 
 
 def noise_of(feature: Field) -> float:
@@ -229,7 +231,7 @@ def _fit(scene: Scene, settings: LesionSettings, sure_outside: Mask, start: Star
         seen = start.around(mask)
         box, cost = seen.box, seen.fit
         if middle is not None:
-            cost = extent_cost(start.feature, middle, settings.extent_mm, start.spacing)[box]
+            cost = extent_cost(start.feature, middle, settings.extent_mm, start.spacing, scene.end)[box]
         elif settings.geodesic_weight > 0 and not flooded:
             cost = cost + np.float32(settings.geodesic_weight / 10.0) * seen.distance
         cost = np.where(seen.marker, np.float32(-4.0), cost)

@@ -17,11 +17,12 @@ from valorlib.core.points import Seeds
 from valorlib.core.results import LabelResult
 from valorlib.core.run import Run, part
 from valorlib.ops.leak import Alarm, choose, judge
-from valorlib.ops.lesion import Lesion, LesionSettings, find_lesion, finish, prepare_scene
+from valorlib.ops.lesion import Drag, Lesion, LesionSettings, find_lesion, finish, prepare_scene
 from valorlib.ops.region import Region, cut_region, paste_region
 
 LARGEST_RADIUS_VOXELS = 28.0
 OWN_SPACING_MM = (0.8, 1.0)
+SHORTEST_DRAG_MM = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,11 @@ class SelectiveOptions(Options):
     )
     extent_at_mm: tuple[float, ...] = option(
         (), "Middle of each extent, x, y, z in LPS, tumor after tumor; empty: around the current mask", unit="mm"
+    )
+    extent_to_mm: tuple[float, ...] = option(
+        (),
+        "Farthest point of each tumor, x, y, z in LPS, tumor after tumor: where a drag from its middle ends",
+        unit="mm",
     )
     regularity: float = option(0.1, "Price of border: higher gives a smoother shape", low=0.0, high=5.0)
     geodesic_weight: float = option(0.1, "Price of distance from the click across edges", low=0.0, high=20.0)
@@ -159,34 +165,43 @@ def _inside(image: Image, seeds: Seeds) -> tuple[Seeds, list[str]]:
 
 
 def _check_extents(options: SelectiveOptions, count: int) -> None:
-    """One extent for all tumors or one each; the same for the middles."""
-    radii, middles = options.extent_mm, options.extent_at_mm
+    """One extent for all tumors or one each; middles and farthest points for each."""
+    radii = options.extent_mm
     if radii and len(radii) not in (1, count):
         raise InputError(f"extent_mm: expected one radius per tumor ({count}), got {len(radii)}; use 0 for none")
-    if middles and len(middles) != 3 * count:
-        raise InputError(f"extent_at_mm: expected 3 numbers per tumor ({count}), got {len(middles)}")
+    for name in ("extent_at_mm", "extent_to_mm"):
+        places = getattr(options, name)
+        if places and len(places) != 3 * count:
+            raise InputError(f"{name}: expected 3 numbers per tumor ({count}), got {len(places)}")
+    if options.extent_to_mm and not options.extent_at_mm:
+        raise InputError("extent_to_mm: expected extent_at_mm, where each drag begins, too; got none")
 
 
-def _extent(options: SelectiveOptions, position: int) -> tuple[float, NDArray[np.float64] | None]:
-    """Radius (0: not known) and middle of the tumor at this position among the clicked ones."""
-    if not options.extent_mm:
-        return 0.0, None
-    radius = options.extent_mm[min(position, len(options.extent_mm) - 1)]
-    middle = np.asarray(options.extent_at_mm[3 * position : 3 * position + 3], dtype=np.float64)
-    return radius, middle if radius > 0 and middle.size == 3 else None
+def _extent(options: SelectiveOptions, position: int) -> tuple[float, Drag]:
+    """Radius (0: not known), middle and farthest point of the tumor at this position among the clicked ones.
+
+    Without a radius it is the length of the drag; a drag no longer than 0.5 mm says nothing.
+    """
+    radius = options.extent_mm[min(position, len(options.extent_mm) - 1)] if options.extent_mm else 0.0
+    places = (options.extent_at_mm, options.extent_to_mm)
+    middle, end = (np.asarray(each[3 * position : 3 * position + 3], dtype=np.float64) for each in places)
+    length = float(np.linalg.norm(end - middle)) if end.size and middle.size else 0.0
+    radius = radius or (length if length > SHORTEST_DRAG_MM else 0.0)
+    known = radius > 0 and middle.size == 3
+    return radius, (middle if known else None, end if known and length > SHORTEST_DRAG_MM else None)
 
 
 def _one(
     image: Image,
     seeds: Seeds,
     number: int,
-    extent: tuple[float, NDArray[np.float64] | None],
+    extent: tuple[float, Drag],
     options: SelectiveOptions,
     second: Image | None,
     regions: dict[int, Region] | None,
     progress: Any,
 ) -> tuple[Lesion, Alarm]:
-    extent_mm, middle = extent
+    extent_mm, drag = extent
     settings = LesionSettings(
         contrast=options.contrast,
         form=options.form,
@@ -202,7 +217,7 @@ def _one(
         region = _region(image, seeds.of(number), radius, options, regions, number)
         others = seeds.points[(seeds.tumors != number)]
         channel = None if second is None else _onto(second, region)
-        scene = prepare_scene(region, channel, seeds.of(number), others, middle)
+        scene = prepare_scene(region, channel, seeds.of(number), others, drag)
         progress(0.2 + 0.2 * attempt, f"Tumor {number}: segmenting")
         lesion = find_lesion(scene, settings)
         hopeless = lesion.surely_leaked or float(np.ptp(region.array)) == 0.0
