@@ -19,6 +19,7 @@ REPLICATES = 4
 """Independent samplings of each structure; their spread is the numerical error that is reported."""
 POINT_BUDGET = 60_000
 """Points of one replicate, about, shared by the boundary and the inside."""
+CELLS_PER_POINT = 3
 
 
 class Solid(Protocol):
@@ -90,14 +91,16 @@ def sample_solid(solid: Solid, *, cell_mm: float = 2.5, seed: int = 0, budget: i
 
     Args:
         solid: what to fill.
-        cell_mm: coarse cell, about the spacing of the dose; smaller where the structure is small.
+        cell_mm: coarse cell, about the spacing of the dose; smaller where the structure is small, larger where its box
+            would need more than `CELLS_PER_POINT` cells for each point of the budget.
         seed: of the jitter.
         budget: points of one replicate, about.
     """
     rng = np.random.default_rng(seed)
     low, high = (np.asarray(v, dtype=np.float64) for v in solid.box)
     size = np.maximum(high - low, 1e-6)
-    step = np.minimum(cell_mm, size / 6)
+    largest = (float(np.prod(size)) / (CELLS_PER_POINT * budget)) ** (1 / 3)
+    step = np.minimum(max(cell_mm, largest), size / 6)
     shift = rng.random(3) * step
     counts = np.ceil((size + shift) / step).astype(int)
     if float(np.prod(counts, dtype=float)) > 3e7:
