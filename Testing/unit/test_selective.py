@@ -117,6 +117,9 @@ def test_an_isointense_lesion_raises_the_alarm_and_one_drag_finds_it():
     assert one.warnings[0].startswith("Tumor 1: ")
     drag = SelectiveOptions(extent_mm=(7.5,), extent_at_mm=tuple(GRID.to_world((29, 20, 17))))
     assert overlap(segment(image, seeds((ball[0], 1)), drag, Run()), truth) > 0.75
+    ends = tuple(GRID.to_world((29, 20, 17))), tuple(GRID.to_world((36, 20, 17)))
+    drag = SelectiveOptions(extent_at_mm=ends[0], extent_to_mm=ends[1])
+    assert overlap(segment(image, seeds((ball[0], 1)), drag, Run()), truth) > 0.75
 
 
 def test_an_extent_does_not_spoil_a_good_result():
@@ -239,6 +242,8 @@ def test_clicks_outside_are_left_out_or_refused_in_a_sentence():
         segment(image, seeds((BALL[0], 1)), dataclasses.replace(QUICK, extent_mm=(3.0, 4.0)), Run())
     with pytest.raises(InputError, match="extent_at_mm"):
         segment(image, seeds((BALL[0], 1)), dataclasses.replace(QUICK, extent_at_mm=(3.0, 4.0)), Run())
+    with pytest.raises(InputError, match="extent_to_mm: expected extent_at_mm"):
+        segment(image, seeds((BALL[0], 1)), dataclasses.replace(QUICK, extent_to_mm=(3.0, 4.0, 5.0)), Run())
 
 
 @pytest.mark.parametrize("value", [0.0, 5.0])

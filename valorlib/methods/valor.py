@@ -119,8 +119,13 @@ class _Job:
         return fixed, moving, start
 
     def _selective(self) -> SelectiveOptions:
+        options = self.options
         return SelectiveOptions(
-            contrast=self.options.contrast, form=self.options.tumor_form, extent_mm=self.options.extent_mm
+            contrast=options.contrast,
+            form=options.tumor_form,
+            extent_mm=options.extent_mm,
+            extent_at_mm=options.extent_at_mm,
+            extent_to_mm=options.extent_to_mm,
         )
 
     def _on(self, start: float, stop: float) -> Run:

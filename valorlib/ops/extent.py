@@ -15,8 +15,9 @@ Vector = NDArray[np.float64]
 RAYS, STEP_MM, HALF_MM = 240, 0.3, 0.9
 """An edge on a ray is where the means of this many mm before and after it differ most."""
 
-SEARCHED, LEAST_EDGE = (0.3, 1.15), 0.12
-"""Edges are looked for between these parts of the extent, and count from this part of the contrast around."""
+SEARCHED, LEAST_EDGE, NOISE_TIMES = (0.3, 1.15), 0.12, 3.0
+"""Edges are looked for between these parts of the extent, and count from this part of the contrast around and from this
+multiple of the usual step near the middle."""
 
 MEAN_REACH = 0.80
 """Of a tumor without edges, in parts of the distance to its farthest point."""
@@ -105,8 +106,10 @@ def _edges(feature: Field, middle: Vector, extent_mm: float, spacing: Sequence[f
     steps = np.abs(means[:, count:] - means[:, :-count])
     where = (along[count : count + steps.shape[1]] - STEP_MM / 2) / extent_mm
     low, high = np.percentile(values, [5, 95])
+    # Near the middle there is no border: steps there are noise and texture.
+    usual = float(np.median(steps[:, where <= max(SEARCHED[0], where[min(2, len(where) - 1)])]))
     strength = steps * 1.5 / max(float(high - low), 1e-3)
-    edge = strength > LEAST_EDGE
+    edge = (strength > LEAST_EDGE) & (steps > NOISE_TIMES * usual)
     edge[:, 1:] &= steps[:, 1:] >= steps[:, :-1]
     edge[:, :-1] &= steps[:, :-1] > steps[:, 1:]
     edge &= (where >= SEARCHED[0]) & (where <= SEARCHED[1])

@@ -56,11 +56,14 @@ def segment_other(
         clicked: tumors of the clicked image.
         displacement: fixed to moving.
         inverse: moving to fixed.
-        options: for the other image; its leak alarm is left out, since the agreement of both masks says more.
+        options: for the clicked image; drags are carried like clicks. The other image's leak alarm is left out, since
+            the agreement of both masks says more.
         run: progress.
     """
     on_fixed = seeds.on == "fixed"
-    there = map_points(displacement if on_fixed else inverse, seeds.points)
+    way = displacement if on_fixed else inverse
+    there = map_points(way, seeds.points)
+    options = _carried(options, way)
     carried = Seeds(there, seeds.tumors, "moving" if on_fixed else "fixed")
     warnings = list(clicked.warnings)
     try:
@@ -85,3 +88,12 @@ def segment_other(
         "clicked": dict(clicked.record),
     }
     return JointTumors(fixed, moving, warped, tuple(warnings), record)
+
+
+def _carried(options: SelectiveOptions, way: DisplacementField) -> SelectiveOptions:
+    """The options with the ends of the drags where they lie in the other image."""
+    begin, end = (
+        tuple(float(v) for v in map_points(way, np.reshape(ends, (-1, 3))).ravel()) if ends else ()
+        for ends in (options.extent_at_mm, options.extent_to_mm)
+    )
+    return dataclasses.replace(options, extent_at_mm=begin, extent_to_mm=end)

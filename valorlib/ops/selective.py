@@ -186,9 +186,11 @@ def _extent(options: SelectiveOptions, position: int) -> tuple[float, Drag]:
     places = (options.extent_at_mm, options.extent_to_mm)
     middle, end = (np.asarray(each[3 * position : 3 * position + 3], dtype=np.float64) for each in places)
     length = float(np.linalg.norm(end - middle)) if end.size and middle.size else 0.0
-    radius = radius or (length if length > SHORTEST_DRAG_MM else 0.0)
-    known = radius > 0 and middle.size == 3
-    return radius, (middle if known else None, end if known and length > SHORTEST_DRAG_MM else None)
+    dragged = length > SHORTEST_DRAG_MM
+    radius = radius or (length if dragged else 0.0)
+    if radius <= 0 or not middle.size or (end.size and not dragged):
+        return radius, (None, None)
+    return radius, (middle, end if dragged else None)
 
 
 def _one(
