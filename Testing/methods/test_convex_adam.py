@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
 from valorlib.core.errors import InputError
@@ -15,6 +16,7 @@ from valorlib.methods.convex_adam import METHOD
 from valorlib.methods.voxelmorph_pp import METHOD as KEYPOINTS
 from valorlib.metrics.folding import fold_summary
 from valorlib.ops.transforms import map_points
+from valorlib.solve import feature_adam
 
 GRID = Grid((40, 36, 32), (2.0, 2.0, 2.0))
 
@@ -71,3 +73,19 @@ def test_keypoints_do_not_fold(shifted):
     inner = (slice(8, -8),) * 3
     assert np.linalg.norm(result.displacement.array[inner] - [8.0, -6.0, 4.0], axis=-1).mean() < 1.0
     assert fold_summary(result.displacement).strict_count == 0
+
+
+def test_an_eighth_of_the_voxels_a_step_finds_the_same_motion(monkeypatch):
+    torch.manual_seed(0)
+    noise = torch.nn.functional.pad(torch.rand(1, 4, 16, 20, 18), (2,) * 6, mode="replicate")
+    fixed = 4 * torch.nn.functional.avg_pool3d(noise, 5, 1)
+    moving = torch.nn.functional.pad(torch.roll(fixed, (1, -1), (3, 4)), (4,) * 6)
+    for most in (10**9, 10):
+        monkeypatch.setattr(feature_adam, "MANY", most)
+        u, losses = feature_adam.refine_on_features(
+            fixed, moving, torch.zeros(1, 3, 16, 20, 18), offset=(4, 4, 4), stride=2, smoothness=0.3, steps=40,
+            rate=0.3, weight=None, progress=lambda share, text: None,
+        )  # fmt: skip
+        found = u[0, :, 5:-5, 5:-5, 5:-5].mean((1, 2, 3))
+        torch.testing.assert_close(found, torch.tensor([0.0, 1.0, -1.0]), atol=0.25, rtol=0)
+        assert losses[-1] < 0.5 * losses[0]
