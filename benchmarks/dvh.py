@@ -117,9 +117,11 @@ def eclipse(cap: str) -> list[dict]:
     for contours in structures.structures:
         volume, points = reference[contours.name.lower().replace(" ", "")]
         start = time.process_time()
-        # Four times the usual points for organs: the rules are compared, not the chance in D2 and the mean.
-        budget = POINT_BUDGET * (4 if volume < 1000 else 1)
-        ours = dvh_of(sample_solid(solid_of(contours, cap=cap), budget=budget), dose)
+        # Organs four times finer than usual: the rules are compared, not chance and the raster of the outlines.
+        organ = volume < 1000
+        solid = solid_of(contours, cap=cap, pixel_mm=0.1 if organ else None)
+        fine = {"budget": 4 * POINT_BUDGET, "cell_mm": 1.25} if organ else {}
+        ours = dvh_of(sample_solid(solid, **fine), dose)
         cpu = time.process_time() - start
         rows.append({"structure": contours.name, "cap": cap, "reference_cc": volume, "cpu_s": cpu,
                      **compare(ours, volume, points[:, 0], points[:, 1], highest)})  # fmt: skip

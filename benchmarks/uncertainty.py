@@ -29,7 +29,7 @@ from valorlib.core.inputs import ImagePair
 from valorlib.core.run import Run, silent
 from valorlib.core.transforms import AffineTransform, DisplacementField
 from valorlib.methods.dir_uncertainty import DirUncertaintyOptions, TransformUnderTest, estimate
-from valorlib.metrics.calibration import LEVELS, SCALES_FILE, calibrate
+from valorlib.metrics.calibration import LEVELS, SCALES_FILE, calibrate, known_share
 from valorlib.metrics.dose import dose_at
 from valorlib.metrics.dvh import Dvh, dvh_band
 from valorlib.metrics.solids import sample_labels
@@ -69,6 +69,7 @@ class Row:
     error: np.ndarray
     cpu_s: float
     upper_bound: bool
+    seen: np.ndarray | float = 0.0
     numbers: dict = field(default_factory=dict)
 
     @property
@@ -118,18 +119,30 @@ def rows_of(
         cpu = time.process_time() - start
         error = np.linalg.norm(transform.array - case.truth.array, axis=-1)[case.mask]
         row = Row(case, algorithm, name, transform, resample_image(found.sigma, case.fixed.grid), error, cpu,
-                  found.upper_bound)  # fmt: skip
-        raw = calibrate(row.at_mask, error)
+                  found.upper_bound, shares_at(found.seen, case))  # fmt: skip
         row.numbers = {
             "case": case.plan.name, "site": case.plan.site, "voxels": int(np.prod(case.fixed.grid.shape)),
-            "registration": algorithm, "estimate": name, "rms_error_mm": raw.rms_error_mm,
-            "spearman": raw.spearman, "raw_coverage": [raw.coverage[v] for v in LEVELS], "scale_needed": raw.scale,
-            "constant_nll": raw.constant_nll, "cpu_s": cpu, "registration_cpu_s": seconds,
+            "registration": algorithm, "estimate": name, "cpu_s": cpu, "registration_cpu_s": seconds,
             "upper_bound": found.upper_bound, "motion_mm": found.record["deformation_rms_mm"],
         }  # fmt: skip
+        measure(row)
         rows.append(row)
         print(json.dumps(row.numbers), flush=True)
     return rows
+
+
+def shares_at(seen: Image | None, case: Case) -> np.ndarray | float:
+    """The share of sigma^2 that is a difference seen, where errors are counted."""
+    return 0.0 if seen is None else resample_image(seen, case.fixed.grid).array[case.mask]
+
+
+def measure(row: Row) -> None:
+    """How sigma and error agree before any scale."""
+    raw = calibrate(row.at_mask, row.error, known=known_share(row.seen))
+    row.numbers |= {
+        "rms_error_mm": raw.rms_error_mm, "spearman": raw.spearman, "raw_coverage": [raw.coverage[v] for v in LEVELS],
+        "scale_needed": raw.scale, "constant_nll": raw.constant_nll,
+    }  # fmt: skip
 
 
 def mean_scale(rows: list[Row]) -> float:
@@ -140,6 +153,8 @@ def mean_scale(rows: list[Row]) -> float:
 def judge(rows: list[Row]) -> None:
     """Coverage and likelihood with a scale from other cases of the site, and from the other sites."""
     for row in rows:
+        measure(row)
+    for row in rows:
         alike = [r for r in rows if r.estimate == row.estimate and r.case.plan.source != row.case.plan.source]
         groups = {
             "same_site": [r for r in alike if r.case.plan.site == row.case.plan.site],
@@ -149,7 +164,7 @@ def judge(rows: list[Row]) -> None:
             if not group:
                 continue
             scale = mean_scale(group)
-            found = calibrate(row.at_mask, row.error, scale=scale)
+            found = calibrate(row.at_mask, row.error, scale=scale, known=known_share(row.seen))
             row.numbers[name] = {
                 "scale": scale, "coverage": [found.coverage[v] for v in LEVELS], "mean_gap": found.mean_gap,
                 "worst_gap": found.worst_gap, "nll": found.nll, "nll_gain": found.constant_nll - found.nll,

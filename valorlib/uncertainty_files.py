@@ -24,6 +24,7 @@ from valorlib.core.run import Run, part
 from valorlib.methods.dir_uncertainty import DirUncertaintyOptions
 from valorlib.metrics.dvh import DvhBand, MetricValue
 from valorlib.metrics.qa import read_goals
+from valorlib.ops.resample import resample_image
 from valorlib.ops.sampling import check_samples
 from valorlib.uncertainty import STRUCTURES_NEED_DOSE, Assessment, DoseQuestion, assess
 from valorlib.uncertainty_dicom import check_job_frames, write_dicom_results
@@ -187,7 +188,9 @@ def write_assessment(folder: Path, found: Assessment, prescription_gy: float | N
     """Write maps, tables and chart into a folder, by their fixed names."""
     write_image(found.sigma, folder / "sigma.nrrd")
     write_image(found.jacobian, folder / "jacobian.nrrd")
-    if not found.uncertainty.in_mm:
+    if found.uncertainty.in_mm:
+        write_image(resample_image(found.uncertainty.radius(0.95), found.sigma.grid), folder / "radius_95.nrrd")
+    else:
         write_image(found.rank, folder / "rank.nrrd")
     if found.dose is None:
         return

@@ -11,7 +11,16 @@ from valorlib.charts_dvh import dvh_svg
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.images import Dose
-from valorlib.metrics.calibration import LEVELS, calibrate, radius, ranks, right_scale, shipped_scale, spearman
+from valorlib.metrics.calibration import (
+    LEVELS,
+    calibrate,
+    known_share,
+    radius,
+    ranks,
+    right_scale,
+    shipped_scale,
+    spearman,
+)
 from valorlib.metrics.dose import check_dose, dose_at, sum_of_fractions
 from valorlib.metrics.dvh import Dvh, dvh_band
 from valorlib.metrics.qa import Tolerances, goals_csv, judge_goals, parse_goal, qa_table, read_goals
@@ -96,6 +105,35 @@ def test_the_scale_that_would_be_right_is_found():
     assert right_scale(0.5 * sigma, error) == pytest.approx(2, rel=0.01)
     # The radii written in the help: 0.888, 1.244 and 1.614 sigma.
     np.testing.assert_allclose([radius(level) for level in LEVELS], [0.888, 1.244, 1.614], atol=1e-3)
+
+
+def test_a_known_shift_brings_the_radii_together_and_covers_what_they_say():
+    rng = np.random.default_rng(1)
+    share = rng.uniform(0, 0.95, 40_000)
+    turn = rng.normal(size=(len(share), 3))
+    shift = np.sqrt(share)[:, None] * turn / np.linalg.norm(turn, axis=1, keepdims=True)
+    error = np.linalg.norm(shift + rng.normal(size=turn.shape) * np.sqrt((1 - share) / 3)[:, None], axis=1)
+    found = calibrate(np.ones_like(share), error, known=share)
+    assert found.worst_gap < 1
+    assert found.scale == pytest.approx(1, abs=0.02)
+    assert calibrate(np.ones_like(share), error).worst_gap > 3
+    assert radius(0.5, 0.9) > radius(0.5)
+    assert radius(0.95, 0.9) < radius(0.95)
+    np.testing.assert_allclose([radius(level, 0.99) for level in LEVELS], 1, atol=0.12)
+
+
+def test_the_radii_hold_what_they_say_when_a_second_registration_is_there():
+    rng = np.random.default_rng(2)
+    spread = rng.uniform(0.5, 4, 40_000)
+    error, other = (rng.normal(size=(len(spread), 3)) * s[:, None] for s in (spread, np.ones_like(spread)))
+    seen = np.sum((error - other) ** 2, axis=1)
+    sigma, length = np.sqrt(seen + 3), np.linalg.norm(error, axis=1)
+    plain = calibrate(sigma, length, scale=right_scale(sigma, length))
+    known = known_share(seen / sigma**2)
+    found = calibrate(sigma, length, scale=right_scale(sigma, length, known), known=known)
+    assert found.worst_gap < 5
+    assert plain.worst_gap > found.worst_gap + 3
+    np.testing.assert_allclose(known_share(np.asarray([0.0, 0.5, 0.8, 1.0])), [0, 0, 0.75, 1])
 
 
 def test_ranks_and_rank_correlation():

@@ -22,7 +22,7 @@ from valorlib.uncertainty import run_uncertainty
 
 FILES = {
     "sigma.nrrd", "dose_mean.nrrd", "dose_p05.nrrd", "dose_p95.nrrd", "dvh.csv", "dvh_metrics.csv", "dvh.svg",
-    "jacobian.nrrd", "metrics.json", "report.html",
+    "jacobian.nrrd", "metrics.json", "report.html", "radius_95.nrrd",
 }  # fmt: skip
 FAST = DirUncertaintyOptions(spacing_mm=10.0)
 
@@ -157,6 +157,7 @@ def test_one_voxel_zero_dose_identity_and_folds_are_answered_with_a_warning(fold
     assert record["numbers"]["folds"]["places"]
     assert {p.name for p in (tmp_path / "b").iterdir()} == {
         "sigma.nrrd",
+        "radius_95.nrrd",
         "jacobian.nrrd",
         "metrics.json",
         "report.html",

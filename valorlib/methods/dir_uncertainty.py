@@ -20,7 +20,17 @@ from valorlib.core.method import Method
 from valorlib.core.options import Options, option
 from valorlib.core.run import Run, part
 from valorlib.core.transforms import DisplacementField, Transform
-from valorlib.metrics.calibration import Calibration, Scale, calibrate, ranks, right_scale, shipped_scale
+from valorlib.metrics.calibration import (
+    LEVELS,
+    Calibration,
+    Scale,
+    calibrate,
+    known_share,
+    radius,
+    ranks,
+    right_scale,
+    shipped_scale,
+)
 from valorlib.ops.error_maps import correlation_length, squared_length
 from valorlib.ops.known_truth import denoised, known_pair, noise_level, random_field
 from valorlib.ops.posterior import PosteriorSettings, posterior_sigma
@@ -28,10 +38,10 @@ from valorlib.solve.error_estimates import (
     Anchored,
     Register,
     WorkingPair,
+    aligned_register,
     anchored,
-    backward,
-    ensemble,
     full_estimate,
+    looks,
     motion_factor,
     motion_size,
     own_register,
@@ -88,7 +98,8 @@ class UncertaintyResult:
     sigma: root mean square of the 3D error length, mm, at the working resolution; when no scale is known its values
     rank places and are no millimeters (`in_mm` False). rank: 0 to 100, share of places that are more certain.
     sigma_c_mm: correlation width for samples. upper_bound: the true error is likely smaller. calibration: from known
-    motion on this scan, when asked for.
+    motion on this scan, when asked for. seen: share of sigma^2 that is a difference seen to the second registration
+    (anchor mode; None: nothing is seen), for `metrics.calibration.known_share`.
     """
 
     sigma: Image
@@ -98,8 +109,15 @@ class UncertaintyResult:
     sigma_c_mm: float
     upper_bound: bool = False
     calibration: Calibration | None = None
+    seen: Image | None = None
     warnings: tuple[str, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
+
+    def radius(self, level: float) -> Image:
+        """Radius, mm, of the ball around the mapped point that holds the true one with this probability."""
+        known = 0.0 if self.seen is None else known_share(self.seen.array)
+        values = np.asarray(self.sigma.array * radius(level, known), dtype=np.float32)
+        return Image(values, self.sigma.grid, f"radius {100 * level:g} %")
 
 
 def estimate(
@@ -115,11 +133,11 @@ def estimate(
     """
     pair = inputs.pair
     work = working_pair(pair.fixed, pair.moving, inputs.transform, spacing_mm=options.spacing_mm, mask=pair.fixed_mask)
-    register = register or own_register(work, run.device, not options.same_contrast)
+    registers = _registers(work, options, run.device) if register is None else _given(work, register)
     share = 0.5 if options.calibrate else 0.95
     first = Run(device=run.device, seed=run.seed, progress=part(run.progress, 0.0, share))
-    raw, motion, found = _raw(work, options, first, register)
-    scale, calibration, warnings = _scale(work, options, run, register, share, motion)
+    raw, motion, found = _raw(work, options, first, registers)
+    scale, calibration, warnings = _scale(work, options, run, share, motion)
     warnings += (PAPER_NOTE,) if options.mode == "paper" else ()
     upper = bool(found and found.upper_bound)
     warnings += (BOUND_NOTE,) if upper else ()
@@ -137,6 +155,7 @@ def estimate(
         sigma_c_mm=sigma_c,
         upper_bound=upper,
         calibration=calibration,
+        seen=None if found is None else Image(found.seen, work.grid, "seen"),
         warnings=warnings,
         record=_record(work, values, motion, found),
     )
@@ -152,6 +171,8 @@ def _record(work: WorkingPair, sigma: np.ndarray[Any, Any], motion_mm: float, fo
         "sigma_max_mm": float(inside.max()),
         "deformation_rms_mm": motion_mm,
     }
+    known = np.zeros(1) if found is None else known_share(found.seen[work.inside])
+    record["radius_in_sigma"] = {f"{100 * level:g}": float(radius(level, known).mean()) for level in LEVELS}
     if found is not None:
         length = np.sqrt(squared_length(found.difference)[work.inside])
         record["difference_to_second_registration_mm"] = {
@@ -162,8 +183,21 @@ def _record(work: WorkingPair, sigma: np.ndarray[Any, Any], motion_mm: float, fo
     return record
 
 
+Registers = tuple[Register, Register]
+"""One that starts from the pair's affine start, and the same for images that are aligned already."""
+
+
+def _registers(work: WorkingPair, options: DirUncertaintyOptions, device: str) -> Registers:
+    squared = not options.same_contrast
+    return own_register(work, device, squared), own_register(work, device, squared, aligned=True)
+
+
+def _given(work: WorkingPair, register: Register) -> Registers:
+    return register, aligned_register(work, register)
+
+
 def _raw(
-    work: WorkingPair, options: DirUncertaintyOptions, run: Run, register: Register
+    work: WorkingPair, options: DirUncertaintyOptions, run: Run, registers: Registers
 ) -> tuple[np.ndarray[Any, np.dtype[np.float32]], float, Anchored | None]:
     """Sigma before scaling, at the working resolution, and the size of the deformation that our registration found."""
     if options.mode == "paper":
@@ -171,26 +205,27 @@ def _raw(
         sigma = posterior_sigma(work.fixed, work.moving, work.field, settings, seed=run.seed, progress=run.progress)
         return sigma, motion_size(work, work.field), None
     full = options.mode == "own" and options.quality == "full"
-    share = 0.3 if full else 0.8
-    fields = ensemble(work, register, 4, part(run.progress, 0.0, share))
+    share = 0.3 if full else 0.95
+    found = looks(work, *registers, part(run.progress, 0.0, share))
     if options.mode == "anchor":
-        found = anchored(work, fields, backward(work, register, part(run.progress, share, 1.0)))
-        return found.sigma, motion_size(work, found.middle), found
-    progress, motion = part(run.progress, share, 1.0), motion_size(work, fields[0])
+        given = anchored(work, found)
+        return given.sigma, motion_size(work, given.middle), given
+    motion = motion_size(work, found.middle)
     if not full:
-        sigma = quick_estimate(work, fields, register, progress)
+        sigma = quick_estimate(work, found)
     else:
-        sigma = full_estimate(work, fields, register, repeats=options.repeats, seed=run.seed, progress=progress)
+        progress = part(run.progress, share, 1.0)
+        sigma = full_estimate(work, found, registers, repeats=options.repeats, seed=run.seed, progress=progress)
     return sigma * np.float32(motion_factor(motion)), motion, None
 
 
 def _scale(
-    work: WorkingPair, options: DirUncertaintyOptions, run: Run, register: Register, start: float, motion_mm: float
+    work: WorkingPair, options: DirUncertaintyOptions, run: Run, start: float, motion_mm: float
 ) -> tuple[Scale, Calibration | None, tuple[str, ...]]:
     name = options.mode if options.mode != "own" else f"own_{options.quality}"
     if options.calibrate and options.mode != "paper":
         last = Run(device=run.device, seed=run.seed, progress=part(run.progress, start, 0.98))
-        found = calibrate_on_scan(work, options, last, register)
+        found = calibrate_on_scan(work, options, last)
         source = "found on this scan with known smooth motion (no sliding, no artifacts)"
         return Scale(value=found.scale, spread_pct=25.0, source=source), found, ()
     if options.scale > 0:
@@ -211,7 +246,7 @@ def _scale(
     return scale, None, warnings
 
 
-def calibrate_on_scan(work: WorkingPair, options: DirUncertaintyOptions, run: Run, register: Register) -> Calibration:
+def calibrate_on_scan(work: WorkingPair, options: DirUncertaintyOptions, run: Run) -> Calibration:
     """Register pairs made from the fixed scan with known motion, and compare sigma with the true error.
 
     For a transform from elsewhere (anchor), which cannot be made again, the registration judged is the truth plus a
@@ -222,9 +257,9 @@ def calibrate_on_scan(work: WorkingPair, options: DirUncertaintyOptions, run: Ru
     centered = WorkingPair(
         work.fixed, work.moving, work.grid, work.inside, work.field, type(work.start).identity(), work.mask
     )
-    again = own_register(centered, run.device, not options.same_contrast)
+    registers = _registers(centered, options, run.device)
     length = np.linalg.norm(work.field.array[work.inside] - work.field.array[work.inside].mean(axis=0), axis=-1)
-    sigmas, errors = [], []
+    sigmas, errors, shares = [], [], []
     for n in range(2):
         truth = random_field(work.grid, rng, size_mm=float(np.clip(np.percentile(length, 95), 4, 20)))
         made = known_pair(base, truth, rng, noise=noise_level(work.fixed, work.inside))
@@ -235,15 +270,14 @@ def calibrate_on_scan(work: WorkingPair, options: DirUncertaintyOptions, run: Ru
         pair = WorkingPair(made.fixed, made.moving, work.grid, work.inside, judged, centered.start, work.mask)
         step = Run(device=run.device, seed=run.seed + n, progress=part(run.progress, n / 2, (n + 1) / 2))
         if options.mode == "own":
-            pair = WorkingPair(
-                made.fixed, made.moving, work.grid, work.inside, again(made.fixed, made.moving, 0, step.progress),
-                centered.start, work.mask,
-            )  # fmt: skip
-        raw, _, _ = _raw(pair, options, step, again)
+            judged = registers[0](made.fixed, made.moving, 0, step.progress)
+            pair = WorkingPair(made.fixed, made.moving, work.grid, work.inside, judged, centered.start, work.mask)
+        raw, _, found = _raw(pair, options, step, registers)
         sigmas.append(raw[work.inside])
+        shares.append((known_share(found.seen) if found else np.zeros_like(raw))[work.inside])
         errors.append(np.linalg.norm(pair.field.array - truth.array, axis=-1)[work.inside])
-    sigma, size = np.concatenate(sigmas), np.concatenate(errors)
-    return calibrate(sigma, size, scale=right_scale(sigma, size))
+    sigma, size, known = (np.concatenate(parts) for parts in (sigmas, errors, shares))
+    return calibrate(sigma, size, scale=right_scale(sigma, size, known), known=known)
 
 
 METHOD = Method(

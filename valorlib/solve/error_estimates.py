@@ -39,7 +39,11 @@ MEMBERS = (
     IndependentSettings(window_mm=6.0, smooth_mm=7.0, gradient_mm=6.0),
     IndependentSettings(window_mm=12.0, smooth_mm=13.0, gradient_mm=4.0),
     IndependentSettings(window_mm=8.0, smooth_mm=6.0, gradient_mm=9.0),
+    IndependentSettings(mind=True),
 )
+THERE = (2, 4)
+BACK = (0, 3)
+"""Members of `looks`: a stiffer one and one of another similarity there; the usual one and a softer one back."""
 MOST_VOXELS = 400_000
 MOTION_MM = 2.0
 MOTION_RANGE_MM = (1.0, 6.0)
@@ -91,77 +95,101 @@ def _averaged(image: Image, spacing: float) -> Image:
     return Image(ndimage.gaussian_filter(image.array, widths, mode="nearest"), image.grid, image.name)
 
 
-def own_register(pair: WorkingPair, device: str, squared: bool) -> Register:
-    """Our independent registration of images on the pair's grid, in several settings."""
+def own_register(pair: WorkingPair, device: str, squared: bool, *, aligned: bool = False) -> Register:
+    """Our independent registration of images on the pair's grid, in several settings.
+
+    aligned: the images are aligned already; do not start from the pair's start.
+    """
+    start = AffineTransform.identity() if aligned else pair.start
 
     def register(fixed: Image, moving: Image, member: int, progress: Progress) -> DisplacementField:
         settings = MEMBERS[member % len(MEMBERS)]
         settings = replace(settings, finest_mm=float(np.max(pair.grid.spacing)), squared=squared)
         return register_independently(
-            fixed, moving, pair.grid, settings, start=pair.start, mask=pair.mask, device=device, progress=progress
+            fixed, moving, pair.grid, settings, start=start, mask=pair.mask, device=device, progress=progress
         )
 
     return register
 
 
-def ensemble(pair: WorkingPair, register: Register, members: int, progress: Progress) -> tuple[DisplacementField, ...]:
-    """Fields of several settings."""
-    return tuple(
-        register(pair.fixed, pair.moving, n, part(progress, n / members, (n + 1) / members)) for n in range(members)
-    )
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """What several registrations say of the way from the fixed to the moving image.
+
+    there: of that direction. back: inverses of registrations in the other direction.
+    """
+
+    there: tuple[DisplacementField, ...]
+    back: tuple[DisplacementField, ...]
+
+    @property
+    def middle(self) -> DisplacementField:
+        """The anchor: mean of the inverses.
+
+        The image that is warped loses noise by interpolation and the other does not, which pulls fields towards half
+        voxels. On the way back both images are interpolated, and the error was seen to be a fifth smaller.
+        """
+        mean = np.mean([field.array for field in self.back], axis=0)
+        return DisplacementField(np.asarray(mean, dtype=np.float32), self.back[0].grid)
+
+
+def looks(pair: WorkingPair, register: Register, again: Register, progress: Progress) -> Looks:
+    """Four registrations that differ in direction, stiffness and similarity.
+
+    Args:
+        pair: images and the field judged.
+        register: starts from the pair's affine start.
+        again: the same for images that are aligned already (`aligned_register`).
+        progress: called each step.
+    """
+    total = len(THERE) + len(BACK)
+    steps = [part(progress, n / total, (n + 1) / total) for n in range(total)]
+    there = tuple(register(pair.fixed, pair.moving, n, step) for n, step in zip(THERE, steps, strict=False))
+    aligned = resample_image(pair.moving, pair.grid, pair.start)
+    found = [again(aligned, pair.fixed, n, step) for n, step in zip(BACK, steps[len(THERE) :], strict=True)]
+    return Looks(there, tuple(inverse_of(pair, field) for field in found))
 
 
 @dataclass(frozen=True, eq=False)
 class Anchored:
     """sigma: (K, J, I) mm. upper_bound: the second registration fits the images worse than the one judged.
 
-    middle: the second registration.
+    seen: (K, J, I) share of sigma^2 that is a difference seen. middle: the second registration.
     """
 
     sigma: F32
+    seen: F32
     difference: F32
     upper_bound: bool
     likeness: tuple[float, float]
     middle: DisplacementField
 
 
-def anchored(pair: WorkingPair, fields: tuple[DisplacementField, ...], back: DisplacementField) -> Anchored:
+def anchored(pair: WorkingPair, found: Looks) -> Anchored:
     """The difference to an independent registration, plus that one's own doubt.
 
-    The independent registration is the mean of the one there and the inverse of the one back, whose errors are partly
-    their own: the mean has fewer. sigma^2 = smooth(|u - mean|^2) + own^2, and own^2 = (spread of the settings^2 +
-    |half their distance|^2) x `motion_factor`^2.
+    sigma^2 = smooth(|u - middle|^2) + (spread of the registrations x `motion_factor`)^2.
 
     Args:
         pair: images and the field judged.
-        fields: of our own registration, the usual setting first.
-        back: of `backward`.
+        found: our own registrations.
     """
-    there, again = fields[0], inverse_of(pair, back)
-    middle = DisplacementField(np.asarray((there.array + again.array) / 2, dtype=np.float32), pair.grid)
+    middle = found.middle
     difference = pair.field.array - middle.array
-    half = root_mean_square([(there.array - again.array) / 2], pair.grid, smooth_mm=8.0)
-    own = (disagreement(fields) ** 2 + half**2) * np.float32(motion_factor(motion_size(pair, middle)) ** 2)
-    sigma = np.sqrt(smoothed(squared_length(difference), pair.grid, 2.0) + own).astype(np.float32)
+    seen = smoothed(squared_length(difference), pair.grid, 2.0)
+    own = disagreement(found.there + found.back) * np.float32(motion_factor(motion_size(pair, middle)))
+    square = seen + own**2
     likeness = [float(local_correlation(pair.fixed, pair.warped(f))[pair.inside].mean()) for f in (pair.field, middle)]
-    return Anchored(sigma, difference, likeness[1] < likeness[0] - 0.01, (likeness[0], likeness[1]), middle)
-
-
-def backward(pair: WorkingPair, register: Register, progress: Progress) -> DisplacementField:
-    """Registration in the other direction, from the moving image after the affine start to the fixed one."""
-    aligned = resample_image(pair.moving, pair.grid, pair.start)
-    return _without_start(pair, register)(aligned, pair.fixed, 0, progress)
+    upper = likeness[1] < likeness[0] - 0.01
+    share = np.asarray(seen / square, dtype=np.float32)
+    return Anchored(
+        np.asarray(np.sqrt(square), dtype=np.float32), share, difference, upper, (likeness[0], likeness[1]), middle
+    )
 
 
 def inverse_of(pair: WorkingPair, back: DisplacementField) -> DisplacementField:
     """What the registration back says of the way there."""
     return to_displacement(Chain((invert_field(back, pair.grid)[0], pair.start)), pair.grid)
-
-
-def there_and_back(pair: WorkingPair, field: DisplacementField, back: DisplacementField) -> F32:
-    """How far a point lands from where it began after the field and the registration in the other direction."""
-    undo = AffineTransform(np.asarray(np.linalg.inv(pair.start.matrix), dtype=np.float64))
-    return np.asarray(to_displacement(Chain((field, undo, back)), pair.grid).array, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,9 +202,9 @@ class Bootstrapped:
 
 
 def bootstrap(
-    pair: WorkingPair, field: DisplacementField, register: Register, repeats: int, seed: int, progress: Progress
+    pair: WorkingPair, field: DisplacementField, again: Register, repeats: int, seed: int, progress: Progress
 ) -> Bootstrapped:
-    """Known fields on the strongly denoised fixed image with fresh noise, registered again."""
+    """Known fields on the strongly denoised fixed image with fresh noise, registered again (aligned images)."""
     rng = np.random.default_rng(seed)
     base = denoised(pair.fixed)
     noise = noise_level(pair.fixed, pair.inside)
@@ -187,7 +215,7 @@ def bootstrap(
         motion = random_field(pair.grid, rng, size_mm=factor * size)
         known = known_pair(base, DisplacementField(motion.array, pair.grid), rng, noise=noise)
         step = part(progress, n / repeats, (n + 1) / repeats)
-        found = _without_start(pair, register)(known.fixed, known.moving, 0, step)
+        found = again(known.fixed, known.moving, 0, step)
         bases.append(known.fixed)
         fields.append(found)
         errors.append(np.asarray(found.array - known.truth.array, dtype=np.float32))
@@ -213,8 +241,11 @@ def _nonaffine(field: DisplacementField, pair: WorkingPair) -> F32:
     return np.asarray(field.array - to_displacement(pair.start, pair.grid).array)
 
 
-def _without_start(pair: WorkingPair, register: Register) -> Register:
-    """For made pairs the start is the identity: shift the moving image so that the built-in start cancels."""
+def aligned_register(pair: WorkingPair, register: Register) -> Register:
+    """A registration for images that are aligned, by moving one so that the pair's start, which is built in, cancels.
+
+    It interpolates once more than `own_register` of a pair whose start is the identity, which is better where possible.
+    """
     if np.allclose(pair.start.matrix, np.eye(4)):
         return register
     back = AffineTransform(np.asarray(np.linalg.inv(pair.start.matrix), dtype=np.float64))
@@ -242,13 +273,12 @@ def consistency(
     return tuple(found)
 
 
-def quick_estimate(
-    pair: WorkingPair, fields: tuple[DisplacementField, ...], register: Register, progress: Progress
-) -> F32:
-    """Root of the summed squares of the spread of several settings and of the way there and back, mm."""
-    loop = there_and_back(pair, fields[0], backward(pair, register, progress))
-    around = root_mean_square([loop], pair.grid, smooth_mm=2.0)
-    return np.asarray(np.hypot(disagreement(fields), around), dtype=np.float32)
+def quick_estimate(pair: WorkingPair, found: Looks) -> F32:
+    """Root of the summed squares of the spread of all registrations and of the way to their middle and back, mm."""
+    around = squared_length(pair.field.array - found.middle.array)
+    loop = squared_length(pair.field.array - found.back[0].array)
+    spread = disagreement((pair.field, *found.there, *found.back))
+    return np.asarray(np.sqrt(smoothed(around + loop / 2, pair.grid, 2.0) + spread**2), dtype=np.float32)
 
 
 def _covering(pair: WorkingPair) -> Grid:
@@ -260,8 +290,8 @@ def _covering(pair: WorkingPair) -> Grid:
 
 def full_estimate(
     pair: WorkingPair,
-    fields: tuple[DisplacementField, ...],
-    register: Register,
+    found: Looks,
+    registers: tuple[Register, Register],
     *,
     repeats: int,
     seed: int,
@@ -269,16 +299,18 @@ def full_estimate(
 ) -> F32:
     """Geometric mean of bootstrap regressor, re-registration consistency, and the quick estimate (twice), mm."""
     half = max(1, repeats - 1)
-    made = bootstrap(pair, fields[0], register, repeats, seed, part(progress, 0.0, 0.5))
-    moved = consistency(pair, fields[0], register, half, seed, part(progress, 0.5, 0.87))
-    quick = quick_estimate(pair, fields, register, part(progress, 0.87, 0.95))
+    register, again = registers
+    usual = register(pair.fixed, pair.moving, 0, part(progress, 0.0, 0.1))
+    made = bootstrap(pair, usual, again, repeats, seed, part(progress, 0.1, 0.55))
+    moved = consistency(pair, usual, register, half, seed, part(progress, 0.55, 0.95))
+    quick = quick_estimate(pair, found)
     progress(0.96, "Fitting the error regressor")
     features, sizes = [], []
     for base, field, error in zip(made.bases, made.fields, made.errors, strict=True):
         features.append(local_features(base, field)[pair.inside])
         sizes.append(np.linalg.norm(error[pair.inside], axis=-1).astype(np.float32))
     regressor = ErrorRegressor(np.concatenate(features), np.concatenate(sizes), seed=seed)
-    predicted = regressor.sigma(local_features(pair.fixed, fields[0]))
+    predicted = regressor.sigma(local_features(pair.fixed, usual))
     return geometric_mean([predicted, root_mean_square(moved, pair.grid), quick, quick])
 
 

@@ -22,6 +22,7 @@ class IndependentSettings:
 
     finest_mm: voxels of the last level. window_mm: reach of the similarity. smooth_mm: Gaussian on the whole field.
     squared: for images of different contrast. floor: variance, of images scaled to 1, below which a window is noise.
+    mind: compare self-similarity descriptors in place of gray values.
     """
 
     finest_mm: float = 4.0
@@ -30,6 +31,7 @@ class IndependentSettings:
     gradient_mm: float = 5.0
     iterations: int = 40
     squared: bool = False
+    mind: bool = False
     floor: float = 0.01
 
 
@@ -59,7 +61,11 @@ def register_independently(
         for scale in (2.0, 1.0)
     ]
     matching = Matching(
-        squared=settings.squared, both_edges=not settings.squared, floor=settings.floor, fixed_mask=mask
+        squared=settings.squared and not settings.mind,
+        both_edges=settings.mind or not settings.squared,
+        floor=settings.floor,
+        mind=settings.mind,
+        fixed_mask=mask,
     )
     found = deform(fixed, moving, frame, levels, matching, device=device, progress=progress)
     return frame.displacement(found.u_mm, grid)
