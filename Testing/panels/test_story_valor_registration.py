@@ -87,6 +87,18 @@ def test_the_whole_story_from_an_empty_scene_to_a_restored_one(open_panel, breas
     options = tumors.withTumors(panel.methods.options(), seeds.clickedTumors())
     assert options.tumor_motion == ("free", "rigid")
     assert options.extent_mm == (6.0, 0.0)
+    line = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", "Longest axis")
+    away = where + np.array([0, 3, 4])
+    for at in (where, away):
+        line.AddControlPointWorld(vtk.vtkVector3d(*at))
+    first = seeds.clickedTumors()[0]
+    tumors.setExtent(first, "Longest axis")
+    dragged = tumors.withTumors(panel.methods.options(), seeds.clickedTumors())
+    assert dragged.extent_mm == ()
+    assert np.allclose(dragged.extent_at_mm, (*ras(where), 0, 0, 0))
+    assert np.allclose(dragged.extent_to_mm, (*ras(away), 0, 0, 0))
+    tumors.setExtent(first, "6")
+    slicer.mrmlScene.RemoveNode(line)
     click(ui.applyButton)
     results = panel.results.current
     assert results is not None, ui.statusLabel.text

@@ -63,7 +63,7 @@ class SeedSection:
         table = ui.seedTable
         table.setColumnCount(5)
         table.setHorizontalHeaderLabels([_("List"), _("Clicks"), _("Volume"), _("Motion"), _("Reach")])
-        table.horizontalHeaderItem(4).setToolTip(_("How far the tumor reaches from its middle, in mm"))
+        table.horizontalHeaderItem(4).setToolTip(_("How far the tumor reaches from its middle: mm, or a line's name"))
         table.horizontalHeader().setStretchLastSection(True)
         table.verticalHeader().setVisible(False)
         table.connect("itemChanged(QTableWidgetItem*)", self._extentTyped)
@@ -92,7 +92,9 @@ class SeedSection:
             if tumor:
                 table.setCellWidget(row, 3, tumors.motionBox(node))
                 reach = qt.QTableWidgetItem(node.GetAttribute(tumors.EXTENT) or "")
-                reach.setToolTip(_("How far the tumor reaches from its middle, when known; empty: not known"))
+                reach.setToolTip(
+                    _("In mm, or the name of a line from the tumor's middle to its farthest point; empty: not known")
+                )
                 table.setItem(row, 4, reach)
             else:
                 table.removeCellWidget(row, 3)
