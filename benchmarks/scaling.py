@@ -1,5 +1,8 @@
 """How time and memory of the main method grow with the number of voxels: python benchmarks/scaling.py [--sizes 64 256].
 
+With --cli also the wall time and memory of the whole job from the command line, files read and written, on the
+generated pair of `valor demo` (run it on an idle machine).
+
 A generated pair of n x n x n voxels of 0.9 mm each, so that all levels have work to do; its motion of 5 mm is known.
 One process makes the pair, another registers it, on one thread, which is what the product does at any size. Each row
 says its commit. Writes results/scaling.json and results/scaling.svg; sizes that are not asked for keep their rows.
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -104,6 +108,32 @@ def child(*words):
     return subprocess.run(command, check=True, env=one_thread(), capture_output=True, text=True).stdout
 
 
+def command_line(times=3):
+    """`valor register` on the generated pair with its clicks: wall seconds and peak memory, each time."""
+    valor = [sys.executable, "-m", "valorlib"]
+    runs = []
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "pair"
+        subprocess.run([*valor, "demo", "--output", str(made), "--quiet"], check=True, env=one_thread())
+        job = [*valor, "register", str(made / "fixed.nrrd"), str(made / "moving.nrrd"), "--threads", "1", "--quiet"]
+        job += ["--seeds", str(made / "seeds.csv"), "--overwrite", "--output", f"{folder}/out"]
+        for _ in range(times):
+            clock = time.perf_counter()
+            process = subprocess.Popen(job, env=one_thread())
+            _, status, used = os.wait4(process.pid, 0)
+            wall = time.perf_counter() - clock
+            if status:
+                raise SystemExit(f"{' '.join(job)}: ended with {status}")
+            runs.append(
+                {
+                    "wall_seconds": round(wall, 2),
+                    "cpu_seconds": round(used.ru_utime + used.ru_stime, 2),
+                    "peak_memory_gb": round(used.ru_maxrss / 1e6, 3),
+                }
+            )
+    return {"job": "valor register on the pair of valor demo, 1 thread", "runs": runs, "commit": about()["commit"]}
+
+
 def main():
     if sys.argv[1:2] in (["make"], ["one"]):
         task, count, path = sys.argv[1:]
@@ -111,9 +141,16 @@ def main():
         return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", nargs="*", type=int, default=SIZES, help="voxels a side")
+    parser.add_argument("--cli", action="store_true", help="measure the command line, too")
+    args = parser.parse_args()
     path = RESULTS / "scaling.json"
-    rows = {row["voxels"]: row for row in json.loads(path.read_text())["rows"]} if path.exists() else {}
-    for count in parser.parse_args().sizes:
+    held = json.loads(path.read_text()) if path.exists() else {"rows": []}
+    if args.cli:
+        held["command_line"] = command_line()
+        print(held["command_line"], flush=True)
+        path.write_text(json.dumps(held, indent=1) + "\n")
+    rows = {row["voxels"]: row for row in held["rows"]}
+    for count in args.sizes:
         with tempfile.TemporaryDirectory() as folder:
             pair = Path(folder) / "pair.npz"
             child("make", count, pair)
@@ -121,7 +158,7 @@ def main():
         print(rows[count**3], flush=True)
         RESULTS.mkdir(exist_ok=True)
         ordered = [rows[voxels] for voxels in sorted(rows)]
-        path.write_text(json.dumps({"rows": ordered, **about()}, indent=1) + "\n")
+        path.write_text(json.dumps(held | {"rows": ordered, **about()}, indent=1) + "\n")
         plot(ordered)
 
 
