@@ -33,6 +33,7 @@ from valorlib.metrics.overlap import overlap
 from valorlib.metrics.volume import volume_ml
 from valorlib.ops.overlap import body_mask
 from valorlib.ops.resample import resample_image, resample_labels
+from valorlib.ops.selective import SelectiveOptions, segment
 from valorlib.ops.transforms import map_points
 
 DATA = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("VALOR_DATA", "../shared/data"))
@@ -49,6 +50,20 @@ def deepest(mask: LabelMap) -> Seeds:
     depth = distance_transform_edt(mask.array > 0, sampling=mask.grid.spacing[::-1])
     at = np.unravel_index(int(depth.argmax()), depth.shape)[::-1]
     return Seeds(mask.grid.to_world([at]), np.array([1]), "moving")
+
+
+def found_by_hand(image: Image, mask: LabelMap) -> dict:
+    """Dice and alarm of one click, and of one drag from the middle of the outline to its farthest point."""
+    points = mask.grid.to_world(np.argwhere(mask.array > 0)[:, ::-1])
+    middle = points.mean(axis=0)
+    end = points[np.linalg.norm(points - middle, axis=1).argmax()]
+    drag = SelectiveOptions(extent_at_mm=tuple(map(float, middle)), extent_to_mm=tuple(map(float, end)))
+    found = {}
+    for name, options in (("click", SelectiveOptions()), ("drag", drag)):
+        result = segment(image, deepest(mask), options, Run())
+        tumor = result.record["tumors"]["1"]
+        found[name] = {"dice": round(dice(result.labels, mask), 3), "alarm": tumor["leak_alarm"]}
+    return found
 
 
 def errors(found, truth, points):
@@ -93,6 +108,7 @@ def progression(number: str) -> dict:
         true_change_pct=100 * (volumes[1] / volumes[0] - 1),
         found_change_pct=100 * (volume_ml(result.fixed_seg, 1) / max(volume_ml(result.moving_seg, 1), 1e-6) - 1),
     )
+    row["segmented"] = {visit: found_by_hand(scans[visit], masks[visit]) for visit in scans}
     return {"case": f"tumor_progression_{number}", **row}
 
 
@@ -116,6 +132,7 @@ def sarcoma(number: str) -> dict:
     row["true_mask_dice_before"] = dice(resample_labels(ct_mask, mr.grid), mr_mask)
     row["true_mask_dice_after"] = dice(resample_labels(ct_mask, mr.grid, result.transform), mr_mask)
     row["true_mask_dice_at_truth"] = dice(resample_labels(ct_mask, mr.grid, truth), mr_mask)
+    row["segmented"] = {"MR": found_by_hand(mr, mr_mask)}
     return {"case": f"sarcoma_{number}_mr_ct", **row}
 
 

@@ -244,6 +244,17 @@ def test_clicks_outside_are_left_out_or_refused_in_a_sentence():
         segment(image, seeds((BALL[0], 1)), dataclasses.replace(QUICK, extent_at_mm=(3.0, 4.0)), Run())
     with pytest.raises(InputError, match="extent_to_mm: expected extent_at_mm"):
         segment(image, seeds((BALL[0], 1)), dataclasses.replace(QUICK, extent_to_mm=(3.0, 4.0, 5.0)), Run())
+    far = tuple(GRID.to_world((53, 48, 32)))
+    near = {"extent_mm": (5.0,), "radius_mm": 8.0}
+    with pytest.raises(InputError, match="extent_at_mm: expected the drag to begin near"):
+        segment(image, seeds((BALL[0], 1)), dataclasses.replace(QUICK, extent_at_mm=far, **near), Run())
+
+
+def test_a_long_drag_over_coarse_voxels_has_a_marker():
+    image, truth = phantom(BALL)
+    middle = tuple(GRID.to_world(np.asarray(BALL[0]) + 0.5))
+    drag = dataclasses.replace(QUICK, extent_at_mm=middle, extent_mm=(8.0,), spacing_mm=5.0)
+    assert overlap(segment(image, seeds((BALL[0], 1)), drag, Run()), truth) > 0.5
 
 
 @pytest.mark.parametrize("value", [0.0, 5.0])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from valorlib.core.errors import InputError
 from valorlib.ops.extent import extent_cost
 from valorlib.ops.fitting import Growth, ball, border_step, compactness, connected, grow, smoothed, snap
 from valorlib.ops.geodesic import geodesic_distance
@@ -137,6 +138,9 @@ def prepare_scene(
     """The region's channels scaled, and the clicks as voxels; background clicks outside the box have no say.
 
     drag: its middle and its farthest point, world, where known. With `flat`, slow shading is divided out first.
+
+    Raises:
+        InputError: a drag that begins outside the region.
     """
     channels = []
     for array in (region.array, second):
@@ -147,6 +151,12 @@ def prepare_scene(
         low, high = np.percentile(array, [2, 99.5])
         channels.append(((array - low) / max(high - low, 1e-6)).astype(np.float32))
     near = others[region.grid.contains(others)] if len(others) else np.zeros((0, 3))
+    if drag[0] is not None and not np.all(region.grid.contains(drag[0][None])):
+        away = float(np.linalg.norm(clicks - drag[0], axis=1).min())
+        raise InputError(
+            f"extent_at_mm: expected the drag to begin near the tumor's clicks, got {away:.0f} mm from them; click the "
+            "tumor that was dragged"
+        )
     middle, end = (None if place is None else region.grid.to_index(place)[::-1] for place in drag)
     return Scene(region, tuple(channels), region.index_of(clicks), region.index_of(near), middle, end)
 
@@ -290,7 +300,7 @@ def _feature(scene: Scene, name: str, settings: LesionSettings) -> tuple[Field, 
         return fine.astype(np.float32), marker
     if scene.middle is not None and settings.extent_mm > 0:
         # Where the border is not seen, the drag knows better than the brightest place near the click.
-        return fine, ball(fine.shape, scene.middle.tolist(), 1.5, spacing)
+        return fine, _balls(scene, np.round(scene.middle)[None].astype(np.int64), 1.5)
     places = np.stack([snap(coarse, click, spacing, settings.snap_mm) for click in scene.clicks])
     return fine, _balls(scene, places, 1.5)
 
