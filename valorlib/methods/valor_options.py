@@ -65,10 +65,16 @@ class ValorOptions(Options):
         (), "How far each tumor reaches from its middle, when known (0: not)", low=0.0, high=200.0, unit="mm"
     )
     extent_at_mm: tuple[float, ...] = option(
-        (), "Where a drag over each tumor begins: its middle, x, y, z in LPS, tumor after tumor", unit="mm"
+        (),
+        "Where a drag over each tumor begins: its middle, x, y, z in LPS, tumor after tumor",
+        unit="mm",
+        advanced=True,
     )
     extent_to_mm: tuple[float, ...] = option(
-        (), "Where each drag ends: the tumor's farthest point, x, y, z in LPS, tumor after tumor", unit="mm"
+        (),
+        "Where each drag ends: the tumor's farthest point, x, y, z in LPS, tumor after tumor",
+        unit="mm",
+        advanced=True,
     )
 
     def __post_init__(self) -> None:
