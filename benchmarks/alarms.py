@@ -1,7 +1,8 @@
 """When does the library doubt a registration? python benchmarks/alarms.py [--cases PREFIX ...]; results/alarms.json.
 
 Registrations of known quality, good and bad, with the sentences of the shared check (`valorlib.ops.plausibility`) and
-the error. Its thresholds were chosen by looking at the prostate and sarcoma cases; the others are a test.
+the error. Its thresholds were chosen by looking at the prostate and sarcoma cases and at breasts 1000, 1005, 1015 and
+1018; the others are a test.
 Prostate: two landmarks a case inside the gland; MR carried onto ultrasound, scales as the files have them.
 """
 
@@ -140,6 +141,9 @@ MADE = {  # what ran on pairs with a known answer; log_demons is led astray by t
     "breast_1005": ("valor:quick", "log_demons:default"),
     "breast_1015": ("valor:quick", "log_demons:default"),
     "breast_1018": ("valor:quick", "log_demons:default"),
+    "breast_1003": ("valor:quick", "log_demons:default"),
+    "breast_1009": ("valor:quick", "convex_adam:default", "log_demons:default"),
+    "breast_1012": ("valor:quick", "voxelmorph_pp:default", "log_demons:default"),
     "lung_smooth": ("compositive:lung_ct_lungs",),
     "brain_forward": ("compositive:brain_mr_draft",),
 }

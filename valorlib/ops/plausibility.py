@@ -29,7 +29,9 @@ ONE_CONTRAST = 0.7
 """Correlation of gray values above which two images are of one contrast."""
 MOST_BEND = 0.03
 """Largest bend (95 %) of a motion between two contrasts, as a share of the longest side of the fixed image. A larger
-one between scans of one contrast must raise the mutual information by at least its own share."""
+one between scans of one contrast must raise the mutual information by at least its own share, ..."""
+STEEP_BEND = 0.05
+"""... and from here on by a share that grows with the square of the bend."""
 
 Register = Callable[[ImagePair, Any, Run], Result]
 
@@ -66,10 +68,11 @@ class Evidence:
                 "hold this alignment; check the overlay, or guide it by landmarks or outlines."
             )
         bend = self.bend_mm / self.side_mm
-        if bend > MOST_BEND and self.at_result < (1 + bend) * max(self.at_start, self.at_rigid):
+        needed = 1 + bend * max(1.0, bend / STEEP_BEND)
+        if bend > MOST_BEND and self.at_result < needed * max(self.at_start, self.at_rigid):
             found.append(
-                f"The motion bends by {self.bend_mm:.3g} mm, yet makes the two images hardly more alike; check the "
-                "overlay, and try another method or smoother settings."
+                f"The motion bends by {self.bend_mm:.3g} mm, yet makes the two images not much more alike; check "
+                "the overlay, and try another method or smoother settings."
             )
         if abs(self.correlation) < ONE_CONTRAST and bend > MOST_BEND:
             found.append(
