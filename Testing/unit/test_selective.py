@@ -14,10 +14,13 @@ from valorlib.convert.files import read_image, read_labels
 from valorlib.core.errors import Cancelled, InputError
 from valorlib.core.grid import Grid
 from valorlib.core.images import Image, LabelMap
+from valorlib.core.inputs import ImagePair
 from valorlib.core.points import Seeds
 from valorlib.core.run import Run
+from valorlib.core.transforms import DisplacementField
 from valorlib.demo import make_pair
 from valorlib.ops.fitting import compactness, grow
+from valorlib.ops.joint import segment_other
 from valorlib.ops.leak import dice
 from valorlib.ops.selective import Preview, SelectiveOptions, segment
 from valorlib.ops.selective_model import energy, minimize
@@ -120,6 +123,24 @@ def test_an_isointense_lesion_raises_the_alarm_and_one_drag_finds_it():
     ends = tuple(GRID.to_world((29, 20, 17))), tuple(GRID.to_world((36, 20, 17)))
     drag = SelectiveOptions(extent_at_mm=ends[0], extent_to_mm=ends[1])
     assert overlap(segment(image, seeds((ball[0], 1)), drag, Run()), truth) > 0.75
+
+
+def test_a_drag_is_carried_to_the_other_scan_like_its_click():
+    center = (28, 20, 17)
+    moving, truth = phantom((center, 7.0, 0.5))
+    shift = np.array([9.0, -4.0, 5.0])
+    grid = dataclasses.replace(GRID, origin=tuple(np.asarray(GRID.origin) + shift))
+    pair = ImagePair(Image(moving.array, grid), moving)
+    ways = [DisplacementField(np.full((*g.shape, 3), way, np.float32), g) for g, way in ((grid, -shift), (GRID, shift))]
+    drag = dataclasses.replace(
+        QUICK,
+        extent_at_mm=tuple(GRID.to_world((29, 20, 17)).tolist()),
+        extent_to_mm=tuple(GRID.to_world((36, 20, 17)).tolist()),
+    )
+    clicked = segment(moving, seeds((center, 1)), drag, Run())
+    both = segment_other(pair, seeds((center, 1)), clicked, *ways, drag, Run())
+    assert dice(both.fixed.array == 1, truth.array == 1) > 0.75
+    assert both.record["agreement_dice"]["Tumor 1"] > 0.9
 
 
 def test_an_extent_does_not_spoil_a_good_result():
