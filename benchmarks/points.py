@@ -1,4 +1,4 @@
-"""MO-BCPD in numbers: python benchmarks/points.py PART [--count N] [--only ROW]; a JSON each, written row by row.
+"""MO-BCPD in numbers: python benchmarks/points.py PART [--count N] [--only ROW] [--resume]; a JSON each, row by row.
 
 Parts: synthetic, faults, openkbp, copd, lung_surfaces, synthseg, sliding, speed. The real sets are read from the folder
 that VALOR_DATA names; a part without its data stops with a message.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import re
 import resource
 import subprocess
 import tempfile
@@ -56,7 +57,7 @@ def summary(runs):
     }
 
 
-def synthetic(count, only):
+def synthetic(count, only, done):
     sets = {
         "omc": OMC,
         "gmc": GMC,
@@ -67,12 +68,12 @@ def synthetic(count, only):
         "bcpd_identity_start": replace(BCPD, start="given"),
     }
     for name, options in sets.items():
-        if only not in ("", name):
+        if only not in ("", name) or name in done:
             continue
         yield name, summary([run_one(known_motion(s), options) for s in range(count)])
 
 
-def faults(count, only):
+def faults(count, only, done):
     made = {
         "clean": (lambda c, s: c, OMC),
         "outliers_30": (outliers, replace(OMC, outliers=0.3)),
@@ -92,7 +93,7 @@ def faults(count, only):
         yield name, summary(runs) | {"warnings": list(runs[0]["result"].warnings)}
 
 
-def speed(count, only):
+def speed(count, only, done):
     torch.set_num_threads(1)
     for each in (400, 2000, 10_000, 40_000)[:count]:
         if only not in ("", str(5 * each)):
@@ -148,6 +149,7 @@ def main():
     parser.add_argument(
         "--only", default="", help="one row of the part (a method or a case); the others stay as they are"
     )
+    parser.add_argument("--resume", action="store_true", help="keep the rows, and pairs of rows, that are there")
     args = parser.parse_args()
     torch.set_num_threads(1)
     function, most = parts[args.part]
@@ -163,12 +165,19 @@ def main():
         "numbers": {},
     }
     path = RESULTS / f"points_{args.part}.json"
-    if args.only and path.exists():
+    if (args.only or args.resume) and path.exists():
         record["numbers"] = json.loads(path.read_text(encoding="utf-8"))["numbers"]
-    for name, numbers in function(count, args.only):
+    done = dict(record["numbers"]) if args.resume else {}
+    for name, numbers in function(count, args.only, done):
         record["numbers"][name] = numbers
-        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        print(name, json.dumps(numbers), flush=True)
+        text = re.sub(
+            r"\[\s+([^\[\]{}]*?)\s+\]",
+            lambda found: "[" + " ".join(found[1].split()) + "]",
+            json.dumps(record, indent=1),
+        )
+        path.write_text(text + "\n", encoding="utf-8")
+        shown = {k: v for k, v in numbers.items() if k != "rows"} if isinstance(numbers, dict) else numbers
+        print(name, json.dumps(shown), flush=True)
 
 
 if __name__ == "__main__":

@@ -83,14 +83,16 @@ def _thinnest(labels, label):
     return min(int(np.ptp(axis)) + 1 for axis in where)
 
 
-def _all_pairs(sets, pairs, points, only):
-    """Each method on each ordered pair of organ sets; yields a row of numbers a method."""
+def _all_pairs(sets, pairs, points, only, done):
+    """Each method on each ordered pair of organ sets; yields the means of a method, and its pairs, after each pair."""
     clouds = {name: cloud_of(sets[name], points, n) for n, name in enumerate(sets)}
     for method, options in METHODS.items():
         if only not in ("", method):
             continue
-        rows, cpu = [], []
+        rows = dict(done.get(method, {}).get("rows", {}))
         for a, b in pairs:
+            if f"{a} {b}" in rows:
+                continue
             labels = sorted(set(sets[a].names) & set(sets[b].names))
             own = [
                 PointCloud(c.points[m], c.labels[m])
@@ -99,21 +101,22 @@ def _all_pairs(sets, pairs, points, only):
             ]
             start = time.process_time()
             result = register(PointPair(*own), options, Run())
-            cpu.append(time.process_time() - start)
-            rows.append(carried_numbers(sets[a], sets[b], labels, result))
-        means = dict(zip(COLUMNS, np.mean(rows, axis=0).tolist(), strict=True))
-        yield method, {"pairs": len(rows), "cpu_s": float(np.mean(cpu))} | means
+            seconds = time.process_time() - start
+            row = [seconds, *carried_numbers(sets[a], sets[b], labels, result)]
+            rows[f"{a} {b}"] = [round(value, 4) for value in row]
+            means = np.mean(list(rows.values()), axis=0).tolist()
+            yield method, {"pairs": len(rows)} | dict(zip(("cpu_s", *COLUMNS), means, strict=True)) | {"rows": rows}
 
 
-def openkbp(count, only, points=800):
+def openkbp(count, only, done, points=800):
     """Head and neck organs of six patients."""
     folder = _folder("rt", "openkbp")
     patients = sorted(p.name for p in folder.glob("pt_*"))
     sets = {p: organs_of_labels(read_labels(folder / p / "oars_label.nrrd")) for p in patients}
-    yield from _all_pairs(sets, list(itertools.permutations(patients, 2))[:: max(1, 30 // count)], points, only)
+    yield from _all_pairs(sets, list(itertools.permutations(patients, 2))[:: max(1, 30 // count)], points, only, done)
 
 
-def synthseg(count, only, points=800):
+def synthseg(count, only, done, points=800):
     """Deep structures and ventricles of the brain, both sides by themselves, of different people."""
     folder = _folder("brain", "synthseg")
     kept = (4, 10, 11, 12, 13, 16, 17, 18, 43, 49, 50, 51, 52, 53, 54)
@@ -128,7 +131,7 @@ def synthseg(count, only, points=800):
         shape = tuple(part.stop - part.start for part in box[::-1])
         cut = Grid(shape, grid.spacing, tuple(origin.tolist()), grid.direction)
         sets[path.name] = organs_of_labels(LabelMap(array[box], cut))
-    yield from _all_pairs(sets, list(itertools.permutations(sets, 2))[:count], points, only)
+    yield from _all_pairs(sets, list(itertools.permutations(sets, 2))[:count], points, only, done)
 
 
 SPACING = {"insp": (1.75, 1.0, 1.25), "exp": (1.75, 1.25, 1.75)}
@@ -154,7 +157,7 @@ def _errors(result, marks, organs, start):
     }
 
 
-def copd(count, only):
+def copd(count, only, done):
     """Keypoints of both phases with the pairing thrown away, 70 % drawn on each side, 10 % outliers added."""
     folder = _folder("lung", "dirlab_copd")
     means = []
@@ -177,7 +180,7 @@ def copd(count, only):
         yield "mean_mm", float(np.mean(means))
 
 
-def lung_surfaces(count, only, points=2000):
+def lung_surfaces(count, only, done, points=2000):
     """Surfaces of the lungs alone, affine start: landmarks inside are carried along, none is seen."""
     folder = _folder("lung", "dirlab_copd")
     for case in CASES[:count]:

@@ -77,13 +77,15 @@ def numbers_of(case, options, *, points, seed):
     }
 
 
-def sliding(count, only, points=600):
+def sliding(count, only, done, points=600):
     """Each motion and method, a mean over seeds."""
     for kind in MOTIONS:
         if only not in ("", kind):
             continue
         cases = [neighbors(kind, seed) for seed in range(count)]
         for name, options in METHODS.items():
+            if done.get(f"{kind}/{name}", {}).get("cases") == count:
+                continue
             rows = [numbers_of(case, options, points=points, seed=seed) for seed, case in enumerate(cases)]
             means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
             yield f"{kind}/{name}", {"cases": count} | means

@@ -108,6 +108,7 @@ def _plan(clouds: Clouds, options: MoBcpdOptions, run: Run) -> Plan:
     count = max(1, len(clouds.labels))
     eye, shared, wrong = np.eye(count), options.between_organs, options.label_error
     coherence = _matrix(options.coherence_matrix, "coherence_matrix", count, (1 - shared) * eye + shared)
+    alone = bool(np.array_equal(coherence, eye))
     mixed = eye if count == 1 else (1 - wrong) * eye + wrong / (count - 1) * (1 - eye)
     transition = _matrix(options.label_matrix, "label_matrix", count, mixed)
     if not np.allclose(transition.sum(0), 1, atol=1e-3):
@@ -136,6 +137,7 @@ def _plan(clouds: Clouds, options: MoBcpdOptions, run: Run) -> Plan:
         floor_mm=max(1e-3, 0.05 * spacing_mm(clouds.fixed)),
         dtype=torch.float64 if options.exact else torch.float32,
     )
+    slow = _slow_motion(clouds, options)
     return Plan(
         prior=prior,
         transition=tensor(transition),
@@ -149,7 +151,26 @@ def _plan(clouds: Clouds, options: MoBcpdOptions, run: Run) -> Plan:
         device=run.device,
         surfaces=options.surfaces,
         loosen=1.0 if options.organ_size_mm else options.unlike_size_mm / options.size_mm,
+        shorten=options.unlike_length_mm / options.length_mm if alone and not options.organ_length_mm else 1.0,
+        unlike_slow=(tensor(slow[0]), tensor(slow[1])) if alone and options.long_size_mm > 0 else None,
     )
+
+
+def _slow_motion(clouds: Clouds, options: MoBcpdOptions) -> tuple[list[float], list[float]]:
+    """Length and size, mm, of the slow motion of each organ that is unlike its partner.
+
+    The length spans the organ, within the options; the size is at least what brings the organ to its partner's size.
+    """
+    least, most = min(options.unlike_long_mm, options.long_mm), options.long_mm
+    count = max(1, len(clouds.labels))
+    length, size = [most] * count, [options.long_size_mm] * count
+    sizes = organ_sizes(clouds.fixed, clouds.fixed_organs, clouds.moving, clouds.moving_organs)
+    for organ, ratio in zip(sizes.organs.tolist(), sizes.ratio.tolist(), strict=True):
+        own = clouds.moving[clouds.moving_organs == organ]
+        length[organ] = float(np.clip(np.linalg.norm(np.ptp(own, axis=0)), least, most))
+        radius = float(np.linalg.norm(own.std(axis=0)))
+        size[organ] = max(options.long_size_mm, abs(ratio / sizes.common_ratio - 1) * radius)
+    return length, size
 
 
 def _start(clouds: Clouds, plan: Plan, options: MoBcpdOptions) -> NDArray[np.float64]:

@@ -42,6 +42,22 @@ class MoBcpdOptions(Options):
         high=500.0,
         unit="mm",
     )
+    unlike_length_mm: float = option(
+        20.0,
+        "B of organs that move by themselves and whose surfaces do not close; at least length_mm: as of others",
+        low=1.0,
+        high=1000.0,
+        unit="mm",
+        advanced=True,
+    )
+    unlike_long_mm: float = option(
+        140.0,
+        "Length of the slow motion of such organs, or as long as they are; at least long_mm: as of others",
+        low=1.0,
+        high=10000.0,
+        unit="mm",
+        advanced=True,
+    )
     organ_size_mm: tuple[float, ...] = option(
         (), "Lambda of each organ by rising label; empty: size_mm", low=0.01, high=500.0, unit="mm", advanced=True
     )

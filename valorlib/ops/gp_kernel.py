@@ -17,6 +17,7 @@ class MotionPrior:
     length_mm: (L,) how far motion stays coherent. size_mm: (L,) standard deviation of the displacement.
     coherence: (L, L) how much two organs move together, 0 to 1; ones on the diagonal, positive semi-definite.
     long_mm, long_size_mm: length and size of a second, slow motion that is added: an organ's shift, turn and growth.
+    organ_slow: (L,) its length and (L,) its size of each organ, instead of those two.
     """
 
     length_mm: Tensor
@@ -24,6 +25,7 @@ class MotionPrior:
     coherence: Tensor
     long_mm: float = 100.0
     long_size_mm: float = 0.0
+    organ_slow: tuple[Tensor, Tensor] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.length_mm)
@@ -37,7 +39,8 @@ class MotionPrior:
 
     def variance(self, organs: Tensor) -> Tensor:
         """(n,) prior variance of the displacement along each axis, mm^2."""
-        return self.size_mm[organs].square() + self.long_size_mm**2
+        slow = self.long_size_mm**2 if self.organ_slow is None else self.organ_slow[1][organs].square()
+        return self.size_mm[organs].square() + slow
 
 
 def check_coherence(matrix: Tensor) -> None:
@@ -67,7 +70,13 @@ def motion_kernel(a: Tensor, organ_a: Tensor, b: Tensor, organ_b: Tensor, prior:
     if not bool((prior.length_mm == prior.length_mm[0]).all()):
         out *= (2 * first * second / total).pow(1.5)
     out *= prior.size_mm[organ_a][:, None] * prior.size_mm[organ_b][None]
-    if prior.long_size_mm > 0:
+    if prior.organ_slow is not None:
+        long, size = prior.organ_slow
+        first, second = long[organ_a][:, None], long[organ_b][None]
+        total = first.square() + second.square()
+        slow = (2 * first * second / total).pow(1.5) * (square / total).neg_().exp_()
+        out += slow * size[organ_a][:, None] * size[organ_b][None]
+    elif prior.long_size_mm > 0:
         out += (square / (-2 * prior.long_mm**2)).exp_() * prior.long_size_mm**2
     if bool((prior.coherence == 1).all()):
         return out

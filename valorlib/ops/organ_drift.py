@@ -13,6 +13,7 @@ from torch import Tensor
 
 from valorlib.core.errors import InputError
 from valorlib.core.run import Run, part
+from valorlib.ops.far_ends import far_ends_mm
 from valorlib.ops.gp_kernel import MotionPrior, coherent_groups
 from valorlib.ops.pivoted_cholesky import Basis, inducing_basis
 from valorlib.ops.point_drift import Drifted, DriftSettings, Level, drift, matched_shares, start_variance
@@ -94,6 +95,8 @@ class Plan:
     device: str
     surfaces: bool = True
     loosen: float = 1.0
+    shorten: float = 1.0
+    unlike_slow: tuple[Tensor, Tensor] | None = None
 
     def stiff(self) -> Plan:
         """The plan for organs that hardly bend."""
@@ -102,8 +105,14 @@ class Plan:
 
     def unlike(self) -> Plan:
         """The plan for organs whose surfaces did not close: they bend more, drift alone decides, to a strict end."""
-        loosen = self.loosen if self.surfaces else 1.0
-        prior = dataclasses.replace(self.prior, size_mm=self.prior.size_mm * max(1.0, loosen))
+        if not self.surfaces:
+            return self.strict()
+        prior = dataclasses.replace(
+            self.prior,
+            size_mm=self.prior.size_mm * max(1.0, self.loosen),
+            length_mm=self.prior.length_mm * min(1.0, self.shorten),
+            organ_slow=self.unlike_slow,
+        )
         return dataclasses.replace(self.strict(), prior=prior)
 
     def strict(self) -> Plan:
@@ -305,12 +314,18 @@ def best_stiff_run(
     """The stiff run of the first reach that closes the surfaces; if none does, the one of the highest evidence.
 
     A long reach finds large turns of an organ, a short one keeps to a good start; which is better differs by case.
+    Where none closes, the organs are unlike: runs anew with their shorter slow motion; ends that lie nearest decide.
     """
     runs: list[StiffRun] = []
     for gamma in gammas:
         runs.append(stiff_run(clouds, dataclasses.replace(plan, gamma=gamma), start, report))
         if runs[-1].closed:
             return runs[-1]
+    if plan.surfaces and plan.unlike_slow is not None:
+        prior = dataclasses.replace(plan.prior, organ_slow=plan.unlike_slow)
+        alone = dataclasses.replace(plan, prior=prior, surfaces=False)
+        runs += [stiff_run(clouds, dataclasses.replace(alone, gamma=gamma), start, report) for gamma in gammas]
+        return min(runs, key=lambda run: far_ends_mm(run.level, run.motion))
     return max(runs, key=lambda run: run.evidence)
 
 
