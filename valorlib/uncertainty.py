@@ -229,7 +229,7 @@ def answer_dose(
     """
     warnings = list(check_dose(question.dose))
     structures, left_out = _covered(question, transform)
-    warnings += left_out
+    warnings += [*left_out, *beyond_scan(structures, grid)]
     box = np.concatenate([grid.corners(), *(s.points for s in structures)])
     sampler = DisplacementSampler(sigma, box, samples=question.samples, sigma_c_mm=sigma_c_mm, seed=run.seed + 1)
     bands: list[DvhBand] = []
@@ -280,6 +280,27 @@ def _covered(question: DoseQuestion, transform: Transform) -> tuple[list[Structu
             "check that dose and scans are in the same frame of reference"
         )
     return kept, warnings
+
+
+def beyond_scan(structures: list[StructurePoints], grid: Grid) -> list[str]:
+    """A sentence for each structure that leaves the fixed scan, beyond which nothing is known of the transform."""
+    warnings, missed = [], 0
+    for points in structures:
+        index = grid.to_index(points.points[:: max(1, len(points.points) // 5000)])
+        margin = np.where(np.asarray(grid.size) > 1, 0.5, np.inf)
+        outside = np.any((index < -margin) | (index > np.asarray(grid.size) - 1 + margin), axis=1)
+        share = 100 * float(outside.mean())
+        missed += share > 99.9
+        if share > 1:
+            warnings.append(
+                f"{points.name}: {share:.0f} % lies outside the fixed scan; its uncertainty is a guess there."
+            )
+    if structures and missed == len(structures):
+        raise InputError(
+            "structures: expected structures in the fixed scan, got ones that all lie outside it; "
+            "check that scan and structures are of one patient and frame of reference"
+        )
+    return warnings
 
 
 def _dose_maps(

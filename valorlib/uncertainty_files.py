@@ -24,6 +24,7 @@ from valorlib.core.run import Run, part
 from valorlib.methods.dir_uncertainty import DirUncertaintyOptions
 from valorlib.metrics.dvh import DvhBand, MetricValue
 from valorlib.metrics.qa import read_goals
+from valorlib.ops.contrast import check_contrast
 from valorlib.ops.resample import resample_image
 from valorlib.ops.sampling import check_samples
 from valorlib.uncertainty import STRUCTURES_NEED_DOSE, Assessment, DoseQuestion, assess
@@ -111,6 +112,7 @@ def _need(job: Job, role: str) -> Path:
 
 def _read(job: Job, run: Run) -> tuple[ImagePair, Any, DoseQuestion | None, list[str]]:
     pair = ImagePair(read_image(_need(job, "fixed")), read_image(_need(job, "moving")))
+    check_contrast(pair)
     transform = read_transform(_need(job, "transform"))
     dose_path, structures_path = job.paths.get("dose"), job.paths.get("structures")
     if dose_path is None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from valorlib.core.errors import Cancelled
+from valorlib.core.errors import Cancelled, InputError
 from valorlib.core.grid import Grid
 from valorlib.core.images import Image
 from valorlib.core.inputs import ImagePair
@@ -126,6 +126,13 @@ def test_a_start_far_away_is_taken_from_the_transform(case):
     options = DirUncertaintyOptions(spacing_mm=8.0)
     found = estimate(TransformUnderTest(ImagePair(made.fixed, moving), judged), options, Run())
     assert float(np.median(inner(resample_image(found.sigma, GRID).array))) < 4
+
+
+def test_a_transform_that_misses_the_moving_scan_is_refused(case):
+    made, judged, _ = case
+    away = DisplacementField(judged.array + np.float32(900), GRID)
+    with pytest.raises(InputError, match="leads from the fixed scan into the moving one"):
+        estimate(TransformUnderTest(ImagePair(made.fixed, made.moving), away), DirUncertaintyOptions(), Run())
 
 
 def test_it_cancels_and_its_progress_rises(case):

@@ -18,7 +18,8 @@ from valorlib.core.run import Run
 from valorlib.core.transforms import DisplacementField
 from valorlib.demo_rt import make_rt_case
 from valorlib.methods.dir_uncertainty import DirUncertaintyOptions
-from valorlib.uncertainty import run_uncertainty
+from valorlib.metrics.solids import StructurePoints
+from valorlib.uncertainty import beyond_scan, run_uncertainty
 
 FILES = {
     "sigma.nrrd", "dose_mean.nrrd", "dose_p05.nrrd", "dose_p95.nrrd", "dvh.csv", "dvh_metrics.csv", "dvh.svg",
@@ -123,6 +124,21 @@ def test_a_dose_that_misses_is_refused(folder, tmp_path, case):
     far = Grid(case.dose.grid.size, case.dose.grid.spacing, (9000.0, 0.0, 0.0))
     write_dose(Dose(case.dose.array, far), tmp_path / "far.nrrd")
     refused(folder, tmp_path, "misses all of them", dose=tmp_path / "far.nrrd")
+
+
+def test_structures_beyond_the_fixed_scan_are_named_and_refused_when_all_lie_there():
+    grid = Grid((10, 10, 10), (2.0, 2.0, 2.0))
+    points = np.random.default_rng(0).uniform(0, 18, (400, 3))
+
+    def moved(name, shift):
+        return StructurePoints(name, points + (shift, 0.0, 0.0), np.ones(400), np.zeros(400, dtype=np.int64))
+
+    (warning,) = beyond_scan([moved("in", 0.0), moved("half", 9.5)], grid)
+    assert "half: 4" in warning or "half: 5" in warning
+    with pytest.raises(InputError, match="all lie outside it"):
+        beyond_scan([moved("far", 90.0)], grid)
+    flat = Grid((10, 10, 1), (2.0, 2.0, 2.0))
+    assert beyond_scan([moved("in", 0.0)], flat) == []
 
 
 def test_an_empty_structure_file_and_a_negative_dose_are_refused(folder, tmp_path, case):

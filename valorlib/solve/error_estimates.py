@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.images import Image, LabelMap
 from valorlib.core.run import Progress, part
@@ -133,6 +134,21 @@ class Looks:
         return DisplacementField(np.asarray(mean, dtype=np.float32), self.back[0].grid)
 
 
+def aligned_moving(pair: WorkingPair) -> Image:
+    """The moving image after the affine start, on the pair's grid.
+
+    Raises:
+        InputError: the transform leads past the moving image.
+    """
+    aligned = resample_image(pair.moving, pair.grid, pair.start)
+    if not aligned.array.max() > aligned.array.min():
+        raise InputError(
+            "transform: expected one that leads from the fixed scan into the moving one, got one that misses it; "
+            "check its direction and that it belongs to these scans"
+        )
+    return aligned
+
+
 def looks(pair: WorkingPair, register: Register, again: Register, progress: Progress) -> Looks:
     """Four registrations that differ in direction, stiffness and similarity.
 
@@ -142,10 +158,10 @@ def looks(pair: WorkingPair, register: Register, again: Register, progress: Prog
         again: the same for images that are aligned already (`aligned_register`).
         progress: called each step.
     """
+    aligned = aligned_moving(pair)
     total = len(THERE) + len(BACK)
     steps = [part(progress, n / total, (n + 1) / total) for n in range(total)]
     there = tuple(register(pair.fixed, pair.moving, n, step) for n, step in zip(THERE, steps, strict=False))
-    aligned = resample_image(pair.moving, pair.grid, pair.start)
     found = [again(aligned, pair.fixed, n, step) for n, step in zip(BACK, steps[len(THERE) :], strict=True)]
     return Looks(there, tuple(inverse_of(pair, field) for field in found))
 
