@@ -133,7 +133,7 @@ def numbers(found, seconds, known, grid):
         return np.array([np.inf if m is None else min(corner_error(m, t, grid) for t in matrices) for m in found])
 
     errors, header = errors_to([np.array(known["reference"])]), errors_to([np.eye(4)])
-    nearest = errors_to([np.array(m) for m in known["optima"].values()])
+    nearest = errors_to([np.array(m) for m in known.get("optima", {"reference": known["reference"]}).values()])
     among = [errors_to([m]) for m in found if m is not None]
     used = [s for s in seconds if s is not None]
     return {
