@@ -25,7 +25,8 @@ def rough(grid, largest_mm):
 def there_and_back(forth, back):
     points = forth.grid.points().reshape(-1, 3)
     ends = map_points(forth, points)
-    inside = back.grid.contains(ends)
+    index = back.grid.to_index(ends)
+    inside = ((index >= 0) & (index <= np.asarray(back.grid.size) - 1)).all(-1)
     return np.linalg.norm(map_points(back, ends[inside]) - points[inside], axis=1)
 
 

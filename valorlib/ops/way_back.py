@@ -1,15 +1,15 @@
 """The inverse of a displacement as the field on the moving grid that best brings the fixed voxels back.
 
 What a user follows is there and back: from a fixed voxel along the displacement, then along the inverse read between
-its own voxels. So the inverse is not taken point by point, which errs to one side wherever it bends, but fitted by
-least squares to all fixed voxels at once; it starts from an inverse on a coarse grid, which smooth regions are content
-with.
+its own voxels. So the inverse is not taken point by point, which errs to one side wherever it bends: each of its
+voxels takes over what is left there and back at the fixed voxels around. It starts from an inverse on a coarse grid,
+which smooth regions are content with.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -23,14 +23,15 @@ from valorlib.ops.invert import invert_field
 COARSE_MM = 2.0
 ENOUGH_MM = 0.05
 """Residual of the coarse inverse up to which it is left as it is."""
-SETTLED_MM = 0.04
-"""Residual up to which a voxel takes no part in the second fit."""
+STEPS = (1.0, 1.5, 1.5)
+"""Share of what is left that each step takes off: reading between voxels blurs it, so later ones take more."""
 COARSE_TOLERANCE_MM = 0.03
 TOGETHER = 100_000
 """Voxels worked on at once: few enough for the processor's cache."""
+Block = tuple[slice, slice, slice]
 LEAST_WEIGHT = 0.1
 """Voxels of the inverse that hardly any fixed voxel reaches move little."""
-MEND_MM, MEND_SHARE, MENDINGS, ROUNDS, LOCAL_FITS = 0.45, 0.01, 5, 8, 2
+MEND_MM, MEND_SHARE, MENDINGS, ROUNDS, LOCAL_FITS = 0.45, 0.01, 9, 8, 2
 """Residual from which on the motion is smoothed, up to which share of all voxels, how often it is looked anew, smoothed
 in between, and fits each time."""
 MANY = 20_000
@@ -65,10 +66,13 @@ class WayBack:
         self._turn = torch.from_numpy(unit * back[:3, :3]).float()
         self._base = torch.from_numpy(base[:, :3]).float()
         self._shift = torch.from_numpy(base[:, 3] - 1.0).float()
+        # A moving voxel ends at back * (voxel, 1) + unturn * v in voxels of the fixed grid.
+        home = np.linalg.inv(fixed.matrix)
+        self._unturn = torch.from_numpy(home[:3, :3]).float()
+        self._back = torch.from_numpy((home @ moving.matrix)[:3]).float()
+        self._here: list[Block] = []  # where the coarse inverse is not good enough
         self._sums: Tensor | None = None
-        self._stride = [
-            max(1, min(round(COARSE_MM / s), n)) for s, n in zip(fixed.spacing[::-1], fixed.shape, strict=True)
-        ]
+        self._stride = _strides(fixed)
 
     def _coarse(self) -> Tensor:
         shape = coarse_grid(self.displacement.grid)
@@ -78,17 +82,72 @@ class WayBack:
         return _resized(torch.from_numpy(found.array).movedim(-1, 0), self._moving).contiguous()
 
     def fit(self) -> None:
-        """Fit the inverse to the voxels around which the coarse one is not good enough."""
+        """Improve the inverse around the voxels where the coarse one is not good enough."""
         lattice, sizes = self._lattice()
         far = F.max_pool3d((self.lengths(lattice) > ENOUGH_MM).float().view(1, 1, *sizes), 3, stride=1, padding=1)
-        corners = lattice[far.flatten() > 0]
-        if not len(corners):
+        if not bool(far.any()):
             return
-        # Two halves like the colors of a chessboard, in turn: each shows where the fit to the other is not good enough.
-        self._fit(self._cells(corners, 0))
-        for half in (1, 0):
-            voxels = self._cells(corners, half)
-            self._fit(voxels[self.lengths(voxels) > SETTLED_MM])
+        self._here = here = _blocks(far[0, 0] > 0, self._stride, self.displacement.grid.shape)
+        there = self._blocks_there(far)
+        left = torch.zeros(3, *self.displacement.grid.shape)
+        counts: Tensor | None = None  # 0 where the way leads out of the moving grid, made when one does
+        for n, step in enumerate(STEPS):
+            for block in here:
+                left[(slice(None), *block)], inside = self._left_in(block)
+                if inside is not None and n == 0:
+                    counts = torch.ones_like(left[:1]) if counts is None else counts
+                    counts[(0, *block)] = inside.float()
+            for block in there:
+                at = self._places_there(block)
+                found = _read(left, at)
+                if counts is not None:
+                    found /= _read(counts, at).clamp_min_(LEAST_WEIGHT)
+                self._v[(slice(None), *block)] -= step * found
+
+    def _blocks_there(self, far: Tensor) -> list[Block]:
+        """Blocks of the moving grid from which the inverse leads to the given cells (1, 1, k, j, i) of the lattice."""
+        shape = self._moving.shape
+        stride = _strides(self._moving)
+        picked = tuple(slice(None, None, step) for step in stride)
+        ends = self._ends(picked)  # voxels of the fixed grid
+        cell = [
+            (ends[..., c] / s).floor_().long().clamp_(0, n - 1)
+            for c, s, n in zip((2, 1, 0), self._stride, far.shape[2:], strict=True)
+        ]
+        hit = far[0, 0][cell[0], cell[1], cell[2]]
+        return _blocks(F.max_pool3d(hit[None, None], 3, stride=1, padding=1)[0, 0] > 0, stride, shape)
+
+    def _ends(self, block: Sequence[slice]) -> Tensor:
+        """(k, j, i, 3) places in the fixed grid, voxels (i, j, k), where the inverse brings some moving voxels."""
+        axes = [torch.arange(n)[part].float() for n, part in zip(self._moving.shape, block, strict=True)]
+        rows = self._back.T
+        ends = self._v[(slice(None), *block)].movedim(0, -1) @ self._unturn.T
+        for axis, row, shape in zip(axes[::-1], rows, ((1, 1, -1, 1), (1, -1, 1, 1), (-1, 1, 1, 1)), strict=False):
+            ends += axis.view(shape) * row
+        return ends.add_(rows[3])
+
+    def _places_there(self, block: Block) -> Tensor:
+        """(k, j, i, 3) places in the fixed grid, in grid_sample's units, of the moving voxels of a block."""
+        sizes = torch.tensor(self.displacement.grid.size)
+        return self._ends(block) * (2 / (sizes - 1).clamp_min(1)) - (sizes > 1).float()
+
+    def _left_in(self, block: Block) -> tuple[Tensor, Tensor | None]:
+        """(3, k, j, i) there and back of the fixed voxels of a block, 0 where one leaves the moving grid.
+
+        The second is (k, j, i), which ones do not; None if none leaves.
+        """
+        u = self._u[block]
+        place = u @ self._turn.T
+        shapes = ((1, 1, -1, 1), (1, -1, 1, 1), (-1, 1, 1, 1))
+        for part, row, shape in zip(block[::-1], self._base.T, shapes, strict=True):
+            place += torch.arange(part.start, part.stop).float().view(shape) * row
+        place += self._shift
+        back = F.grid_sample(self._v[None], place[None], padding_mode="border", align_corners=True)[0]
+        back += u.movedim(-1, 0)
+        if float(place.abs().max()) <= 1.0 + 1e-6:
+            return back, None
+        inside = (place.abs() <= 1.0 + 1e-6).all(-1)
+        return back.mul_(inside), inside
 
     def lengths(self, voxels: Tensor | None = None) -> Tensor:
         """(n,) distance of fixed voxels from where the inverse brings them back, mm; 0 if one leaves the moving grid.
@@ -104,18 +163,24 @@ class WayBack:
 
     def mend(self) -> None:
         """Smooth the displacement at the few voxels where it is so steep that no field on the moving grid undoes it."""
-        everywhere = self._u[..., 0].numel()
-        # Part by part: a list of all voxels of a large scan would take half a gigabyte.
-        starts = range(0, everywhere, TOGETHER)
-        look: Iterable[Tensor] = (torch.arange(first, min(first + TOGETHER, everywhere)) for first in starts)
+        bad = self._bad()
         for turn in range(MENDINGS):
-            bad = torch.cat([part[self.lengths(part) > MEND_MM] for part in look])
-            if not 0 < len(bad) < MEND_SHARE * everywhere:
+            if not 0 < len(bad) < MEND_SHARE * self._u[..., 0].numel():
                 return
             if not turn:
                 self.displacement = DisplacementField(self.displacement.array.copy(), self.displacement.grid)
                 self._u = torch.from_numpy(self.displacement.array)
-            look = [self._near(self._mended(bad, turn), 3)]
+            look = self._near(self._mended(bad, turn), 3)
+            bad = look[self.lengths(look) > MEND_MM]
+
+    def _bad(self) -> Tensor:
+        """Flat indices of the voxels that come back too far off, among those that were fitted."""
+        _, nj, ni = self.displacement.grid.shape
+        found = [torch.zeros(0, dtype=torch.long)]
+        for block in self._here:
+            k, j, i = (self._left_in(block)[0].square().sum(0) > MEND_MM**2).nonzero().T
+            found.append(((k + block[0].start) * nj + j + block[1].start) * ni + i + block[2].start)
+        return torch.cat(found)
 
     def _mended(self, bad: Tensor, turn: int) -> Tensor:
         """Smooth around the given voxels until they come back; all voxels that were touched.
@@ -126,7 +191,7 @@ class WayBack:
         for again in range(ROUNDS):
             around = self._near(bad, 1 if turn + again < 2 else 2)
             self._relax(around)
-            region = self._near(around, 2)
+            region = self._near(around)
             for _ in range(LOCAL_FITS):
                 self._fit(region)
             touched.append(region)
@@ -179,19 +244,6 @@ class WayBack:
         axes = [torch.arange(0, n, s) for n, s in zip(self.displacement.grid.shape, self._stride, strict=True)]
         flat = (axes[0][:, None, None] * nj + axes[1][:, None]) * ni + axes[2]
         return flat.flatten(), [len(axis) for axis in axes]
-
-    def _cells(self, corners: Tensor, odd: int) -> Tensor:
-        """Flat indices of half of the voxels of the lattice cells that begin at `corners`."""
-        shape = self.displacement.grid.shape
-        _, nj, ni = shape
-        k, j, i = corners // (nj * ni), corners // ni % nj, corners % ni
-        found = []
-        one = max(self._stride) == 1  # no halves: all voxels both times
-        for dk, dj, di in itertools.product(*(range(s) for s in self._stride)):
-            if one or (dk + dj + di) % 2 == odd:
-                inside = (k + dk < shape[0]) & (j + dj < nj) & (i + di < ni)
-                found.append((corners + (dk * nj + dj) * ni + di)[inside])
-        return torch.cat(found)
 
     def _left(self, voxels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Places (3, n) in the moving grid, which of them are inside it, and what is left there and back (3, n), mm."""
@@ -248,6 +300,30 @@ class WayBack:
             node, weight = steps[2][a] + steps[1][b], weights[2][a] * weights[1][b]
             found += [(node + steps[0][c], weight * weights[0][c]) for c in (0, 1)]
         return found
+
+
+def _read(values: Tensor, at: Tensor) -> Tensor:
+    """(C, k, j, i) of (C, K, J, I) at places (k, j, i, 3) in grid_sample's units."""
+    return F.grid_sample(values[None], at[None], padding_mode="border", align_corners=True)[0]
+
+
+def _strides(grid: Grid) -> list[int]:
+    """Voxels along (k, j, i) in about `COARSE_MM`."""
+    return [max(1, min(round(COARSE_MM / s), n)) for s, n in zip(grid.spacing[::-1], grid.shape, strict=True)]
+
+
+def _blocks(cells: Tensor, stride: list[int], shape: Sequence[int]) -> list[Block]:
+    """Boxes of voxels around the marked cells (k, j, i), a few slices each, `stride` voxels a cell."""
+    found = []
+    for k, cell in enumerate(cells):
+        if not bool(cell.any()):
+            continue
+        rows, columns = cell.any(1).nonzero(), cell.any(0).nonzero()
+        first = [k, int(rows[0]), int(columns[0])]
+        last = [k, int(rows[-1]), int(columns[-1])]
+        box = [slice(a * s, min((b + 1) * s, n)) for a, b, s, n in zip(first, last, stride, shape, strict=True)]
+        found.append((box[0], box[1], box[2]))
+    return found
 
 
 def _resized(values: Tensor, grid: Grid) -> Tensor:

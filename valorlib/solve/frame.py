@@ -81,9 +81,11 @@ class Frame:
         turn = torch.tensor(linear @ axes, device=u_mm.device).to(u_mm.dtype)
         out = np.empty((*grid.shape, 3), dtype=np.float32)
         moves = not np.allclose(self.start.matrix, np.eye(4))
+        # Turning the coarse field is cheap, turning the fine one is not.
+        u_mm = torch.einsum("ca,akji->ckji", turn, u_mm)
         for k in range(grid.shape[0]):
             slab = along_axes(u_mm, [matrices[0][k : k + 1], matrices[1], matrices[2]])
-            out[k] = torch.einsum("ca,aji->jic", turn, slab[:, 0]).cpu().numpy()
+            out[k] = slab[:, 0].movedim(0, -1).cpu().numpy()
             if moves:
                 points = grid.cropped((0, 0, k), (*grid.size[:2], k + 1)).points()[0]
                 out[k] += points @ (linear - np.eye(3)).T + self.start.matrix[:3, 3]
