@@ -131,7 +131,8 @@ def test_structures_beyond_the_fixed_scan_are_named_and_refused_when_all_lie_the
     points = np.random.default_rng(0).uniform(0, 18, (400, 3))
 
     def moved(name, shift):
-        return StructurePoints(name, points + (shift, 0.0, 0.0), np.ones(400), np.zeros(400, dtype=np.int64))
+        at = points + np.asarray([shift, 0.0, 0.0])
+        return StructurePoints(name, at, np.ones(400), np.zeros(400, dtype=np.int64))
 
     (warning,) = beyond_scan([moved("in", 0.0), moved("half", 9.5)], grid)
     assert "half: 4" in warning or "half: 5" in warning
