@@ -1,7 +1,7 @@
 """MO-BCPD in numbers: python benchmarks/points.py PART [--count N] [--only ROW] [--resume]; a JSON each, row by row.
 
-Parts: synthetic, faults, openkbp, copd, lung_surfaces, synthseg, sliding, speed. The real sets are read from the folder
-that VALOR_DATA names; a part without its data stops with a message.
+Parts: synthetic, faults, unlike, openkbp, copd, lung_surfaces, synthseg, sliding, speed. The real sets are read from
+the folder that VALOR_DATA names; a part without its data stops with a message.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from points_cases import known_motion
 from points_faults import outliers, tiny_organ, without_organ, wrong_labels
 from points_real import copd, lung_surfaces, openkbp, synthseg
 from points_sliding import sliding
+from points_unlike import unlike
 from scipy.stats import chi2
 
 from valorlib.core.run import Run
@@ -136,6 +137,7 @@ def main():
     parts = {
         "synthetic": (synthetic, 20),
         "faults": (faults, 5),
+        "unlike": (unlike, 4),
         "openkbp": (openkbp, 30),
         "copd": (copd, 4),
         "lung_surfaces": (lung_surfaces, 4),
