@@ -128,7 +128,7 @@ class Looks:
         """The anchor: mean of the inverses.
 
         The image that is warped loses noise by interpolation and the other does not, which pulls fields towards half
-        voxels. On the way back both images are interpolated, and the error was seen to be a fifth smaller.
+        voxels. On the way back both images are interpolated, and the error was seen to be a tenth smaller.
         """
         mean = np.mean([field.array for field in self.back], axis=0)
         return DisplacementField(np.asarray(mean, dtype=np.float32), self.back[0].grid)
