@@ -1,6 +1,7 @@
 """What `valor` reaches on real scans: tumor Dice, error at known points, volume change; written to results/real.json.
 
-python benchmarks/real.py [DATA FOLDER]
+python benchmarks/real.py [DATA FOLDER] [--by-hand]: with --by-hand only the masks from a click and a drag,
+merged into the JSON that is there.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ from valorlib.ops.resample import resample_image, resample_labels
 from valorlib.ops.selective import SelectiveOptions, segment
 from valorlib.ops.transforms import map_points
 
-DATA = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("VALOR_DATA", "../shared/data"))
+WORDS = [word for word in sys.argv[1:] if not word.startswith("-")]
+DATA = Path(WORDS[0] if WORDS else os.environ.get("VALOR_DATA", "../shared/data"))
 PIXEL_MM = 0.66  # the slices carry no spacing; a 340 mm field of view in 512 pixels
 RESULT = Path(__file__).parent / "results" / "real.json"
 
@@ -64,6 +66,19 @@ def found_by_hand(image: Image, mask: LabelMap) -> dict:
         tumor = result.record["tumors"]["1"]
         found[name] = {"dice": round(dice(result.labels, mask), 3), "alarm": tumor["leak_alarm"]}
     return found
+
+
+def progression_by_hand(number: str) -> dict:
+    stem = str(DATA / "brain" / "tumor_progression" / f"case{number}")
+    return {
+        visit: found_by_hand(read_image(f"{stem}_{visit}_Scan_T1.nii.gz"), read_labels(f"{stem}_{visit}_Mask.nii.gz"))
+        for visit in ("Pre", "Post")
+    }
+
+
+def sarcoma_by_hand(number: str) -> dict:
+    stem = str(DATA / "sarcoma_multimodal" / f"STS_{number}")
+    return {"MR": found_by_hand(read_image(f"{stem}_MR_T1_image.nii.gz"), read_labels(f"{stem}_MR_T1_mask.nii.gz"))}
 
 
 def errors(found, truth, points):
@@ -108,7 +123,7 @@ def progression(number: str) -> dict:
         true_change_pct=100 * (volumes[1] / volumes[0] - 1),
         found_change_pct=100 * (volume_ml(result.fixed_seg, 1) / max(volume_ml(result.moving_seg, 1), 1e-6) - 1),
     )
-    row["segmented"] = {visit: found_by_hand(scans[visit], masks[visit]) for visit in scans}
+    row["segmented"] = progression_by_hand(number)
     return {"case": f"tumor_progression_{number}", **row}
 
 
@@ -132,7 +147,7 @@ def sarcoma(number: str) -> dict:
     row["true_mask_dice_before"] = dice(resample_labels(ct_mask, mr.grid), mr_mask)
     row["true_mask_dice_after"] = dice(resample_labels(ct_mask, mr.grid, result.transform), mr_mask)
     row["true_mask_dice_at_truth"] = dice(resample_labels(ct_mask, mr.grid, truth), mr_mask)
-    row["segmented"] = {"MR": found_by_hand(mr, mr_mask)}
+    row["segmented"] = sarcoma_by_hand(number)
     return {"case": f"sarcoma_{number}_mr_ct", **row}
 
 
@@ -159,8 +174,23 @@ def duke(name: str, seed: int) -> dict:
     return {"case": name, "note": f"pixels taken as {PIXEL_MM} mm", **row}
 
 
+def by_hand() -> None:
+    """Masks from a click and a drag, merged into the JSON."""
+    record = json.loads(RESULT.read_text(encoding="utf-8"))
+    for row in record["cases"]:
+        for start, work in (("tumor_progression_", progression_by_hand), ("sarcoma_", sarcoma_by_hand)):
+            if row["case"].startswith(start):
+                row["segmented"] = work(row["case"].removeprefix(start).split("_")[0])
+                row["segmented"]["commit"] = about()["commit"]
+                print(row["case"], row["segmented"], flush=True)
+    RESULT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     torch.set_num_threads(1)
+    if "--by-hand" in sys.argv:
+        by_hand()
+        return
     jobs = [(duke, n, s) for s, n in enumerate(("duke041_ax85", "duke045_ax119", "duke228_ax"))]
     jobs += [(progression, n) for n in ("01", "04", "05", "07")] + [(sarcoma, n) for n in ("003", "006", "014")]
     rows = []
