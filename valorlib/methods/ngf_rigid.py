@@ -151,6 +151,6 @@ METHOD = Method(
     reasons={
         "default": "The usual case: the same body part, turned by up to 60 degrees, shifted by any amount.",
         "quick": "A few degrees and centimeters, for tests and previews.",
-        "any_rotation": "Nothing is known of the orientation, for example wrong headers; takes a minute or two.",
+        "any_rotation": "Nothing is known of the orientation, for example wrong headers; takes about a minute.",
     },
 )
