@@ -31,7 +31,7 @@ from valorlib.core.transforms import AffineTransform, DisplacementField
 from valorlib.methods.dir_uncertainty import DirUncertaintyOptions, TransformUnderTest, estimate
 from valorlib.metrics.calibration import LEVELS, SCALES_FILE, calibrate, known_share
 from valorlib.metrics.dose import dose_at
-from valorlib.metrics.dvh import Dvh, dvh_band
+from valorlib.metrics.dvh import Dvh, dvh_band, percentiles
 from valorlib.metrics.solids import sample_labels
 from valorlib.ops.resample import resample_image
 from valorlib.ops.sampling import DisplacementSampler, doses_at_points
@@ -190,7 +190,7 @@ def judge_dose(row: Row) -> None:
         samples = doses_at_points(case.dose, row.transform, sampler, points.points)
         true = dose_at(case.dose, map_points(case.truth, points.points)).gy
         nominal = dose_at(case.dose, map_points(row.transform, points.points)).gy
-        low, high = np.percentile(samples, (5, 95), axis=0)
+        low, high = percentiles(samples, (5, 95))
         weight = points.weights_mm3 / 1000
         band = dvh_band(Dvh("", nominal, weight), samples)
         truth_dvh = Dvh("", true, weight).dose_at_pct(band.volume_pct)

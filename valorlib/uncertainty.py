@@ -27,6 +27,7 @@ from valorlib.metrics.dvh import (
     MetricValue,
     dvh_band,
     metric_values,
+    percentiles,
     volume_note,
 )
 from valorlib.metrics.folding import (
@@ -321,7 +322,7 @@ def _dose_maps(
         progress(cut.stop / max(len(chosen), 1), "Sampled dose maps")
         at = chosen[cut]
         maps[1, at] = gy.mean(axis=0)
-        maps[2:, at] = np.percentile(gy, (5, 95), axis=0)
+        maps[2:, at] = percentiles(gy, (5, 95))
     names = ("nominal", "mean", "5th percentile", "95th percentile")
     images = [resample_image(Image(m.reshape(work.shape), work, n), grid) for m, n in zip(maps, names, strict=True)]
     nominal, mean, p05, p95 = (Dose(image.array, grid) for image in images)

@@ -1292,8 +1292,8 @@
       <translation>Clics de fond</translation>
     </message>
     <message>
-      <source>How far the tumor reaches from its middle, in mm</source>
-      <translation>Jusqu'où s'étend la tumeur depuis son milieu, en mm</translation>
+      <source>How far the tumor reaches from its middle: mm, or a line's name</source>
+      <translation>Jusqu'où s'étend la tumeur depuis son milieu : mm, ou le nom d'une ligne</translation>
     </message>
     <message>
       <source>Tumor {number} clicks</source>
@@ -1320,8 +1320,8 @@
       <translation>Étendue</translation>
     </message>
     <message>
-      <source>How far the tumor reaches from its middle, when known; empty: not known</source>
-      <translation>Jusqu'où la tumeur s'étend depuis son centre, si on le sait ; vide : inconnu</translation>
+      <source>In mm, or the name of a line from the tumor's middle to its farthest point; empty: not known</source>
+      <translation>En mm, ou le nom d'une ligne du milieu de la tumeur à son point le plus éloigné ; vide : inconnu</translation>
     </message>
   </context>
   <context>

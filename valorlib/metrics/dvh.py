@@ -236,10 +236,18 @@ def metric_values(
 
 def _with_interval(row: MetricValue, metric: Metric, sampled: list[Dvh], prescription_gy: float | None) -> MetricValue:
     values = np.asarray([metric.of(dvh, prescription_gy) for dvh in sampled])
-    low, median, high = np.percentile(values, (2.5, 50, 97.5))
+    low, median, high = percentiles(values, (2.5, 50, 97.5))
     error = max(quantile_error(values, 0.025), quantile_error(values, 0.975))
     interval = {"low": float(low), "high": float(high), "median": float(median), "monte_carlo": error}
     return MetricValue(**{**row.__dict__, **interval})
+
+
+def percentiles(samples: NDArray[Any], percents: Sequence[float]) -> NDArray[Any]:
+    """(p, ...) percentiles of samples (s, ...) below which a further draw lies that often.
+
+    Of 100 samples the usual ones, which interpolate from the lowest to the highest, hold 88 % of draws in a 90 % band.
+    """
+    return np.asarray(np.percentile(samples, percents, axis=0, method="weibull"))
 
 
 def quantile_error(values: F64, p: float) -> float:
@@ -290,7 +298,7 @@ def dvh_band(nominal: Dvh, samples: NDArray[np.float32], levels_pct: F64 = LEVEL
     above = np.minimum(below + 1, points - 1)
     share = (at - below).astype(np.float32)
     curves = (rising[:, below] * (1 - share) + rising[:, above] * share).astype(np.float64)
-    found = np.percentile(curves, PERCENTILES, axis=0)
+    found = percentiles(curves, PERCENTILES)
     errors = [_percentile_error(curves, p, count) for p in (0.05, 0.95)]
     low, high = family_band(curves)
     return DvhBand(
