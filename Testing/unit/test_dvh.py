@@ -9,7 +9,7 @@ from analytic_shapes import Shape, linear_dose, random_turn
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
 from valorlib.core.images import Dose, LabelMap
-from valorlib.metrics.dvh import Dvh, Metric, dvh_band, dvh_of, family_band, metric_values, quantile_error
+from valorlib.metrics.dvh import Dvh, Metric, dvh_band, dvh_of, family_band, metric_values, percentiles, quantile_error
 from valorlib.metrics.solids import StructurePoints, sample_labels, sample_solid
 
 GRID = Grid((10, 8, 6), (2.0, 3.0, 4.0), (5.0, -7.0, 11.0), ((0.8, -0.6, 0.0), (0.6, 0.8, 0.0), (0.0, 0.0, 1.0)))
@@ -154,11 +154,17 @@ def test_bands_are_percentiles_of_the_samples_dvhs():
     samples = (base + rng.normal(0, 2, (300, 1))).astype(np.float32)
     band = dvh_band(Dvh("A", base, np.full(400, 0.01)), samples)
     low, high = band.band(90)
-    shifts = np.percentile(samples[:, 0] - 10, (5, 95))
+    shifts = percentiles(samples[:, 0] - 10, (5, 95))
     np.testing.assert_allclose(low - band.nominal_gy, shifts[0], atol=0.05)
     np.testing.assert_allclose(high - band.nominal_gy, shifts[1], atol=0.05)
     assert np.all(band.family_low_gy <= low + 1e-6)
     assert 0 < band.monte_carlo_gy.mean() < 1
+
+
+def test_a_further_draw_lies_in_the_band_of_few_samples_as_often_as_the_band_says():
+    draws = np.random.default_rng(4).normal(size=(40, 20_000))
+    low, high = percentiles(draws[:-1], (5, 95))
+    assert np.mean((draws[-1] >= low) & (draws[-1] <= high)) == pytest.approx(0.9, abs=0.01)
 
 
 def test_the_family_band_holds_its_share_of_whole_curves():
