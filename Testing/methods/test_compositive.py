@@ -22,7 +22,7 @@ from valorlib.methods.compositive_options import PRESETS, CompositiveOptions
 from valorlib.ops.lungs import lung_mask
 from valorlib.ops.resample import resample_image, resample_labels
 from valorlib.ops.transforms import map_points
-from valorlib.solve.compositive import pull_spots, spots_of
+from valorlib.solve.compositive import pull_spots, spots_of, tuned
 from valorlib.solve.deform import Matching, level_images
 from valorlib.solve.frame import Frame
 from valorlib.solve.schedule import Level
@@ -69,6 +69,17 @@ def test_damped_volume_change_gives_a_gentler_field():
     found = [register(case().pair, options, Run()) for options in (plain, damped)]
     assert found[1].record["sd_log_jacobian"] < 0.85 * found[0].record["sd_log_jacobian"]
     assert errors_mm(found[1]).mean() < 0.8
+
+
+def test_volume_change_is_smoothed_more_where_it_is_too_uneven_and_less_where_it_is_even():
+    level = Level(image_mm=1.0, iterations=1, field_mm=1.0, step_mm=1.0, volume_mm=1.0, spread=0.2)
+    waves = torch.zeros(3, 12, 12, 24)
+    waves[2] = torch.sin(torch.arange(24) * (2 * torch.pi / 12))
+    weight = torch.ones(12, 12, 24)
+    gentle, steep = (tuned(1.0, size * waves, (1.0, 1.0, 1.0), level, weight) for size in (0.2, 1.0))
+    assert gentle < 1 < steep
+    assert tuned(1.0, 1e-6 * waves, (1.0, 1.0, 1.0), level, weight) == 0.75
+    assert tuned(3.0, waves, (1.0, 1.0, 1.0), dataclasses.replace(level, spread=0.0), weight) == 3.0
 
 
 def test_same_answer_twice_and_with_two_threads():

@@ -34,6 +34,13 @@ class CompositiveOptions(Options):
     least_volume: float = option(
         0.1, "Smallest volume factor: where motion shrinks tissue more, it is smoothed", low=0.0, high=0.9
     )
+    spread: float = option(
+        0.0,
+        "Spread of the log volume factor (SDlogJ) aimed at by tuning volume_mm; 0: not tuned",
+        low=0.0,
+        high=2.0,
+        advanced=True,
+    )
     step_mm: tuple[float, ...] = option((1.0, 0.5, 0.5), "Longest step", low=0.01, high=20.0, unit="mm")
     window_mm: tuple[float, ...] = option((8.0, 4.0, 3.0), "Reach of a window", low=0.5, high=80.0, unit="mm")
     lattice: bool = option(True, "Windows at each second voxel of the finest level: faster", advanced=True)
@@ -77,6 +84,7 @@ class CompositiveOptions(Options):
                 total_mm=smooth,
                 volume_mm=volume,
                 least_volume=self.least_volume,
+                spread=self.spread if n else 0.0,
                 step_mm=step,
                 window_mm=window,
                 stride=2 if self.lattice and n == len(self.levels_mm) - 1 and n > 0 else 1,
@@ -100,7 +108,8 @@ BRAIN = CompositiveOptions(
     step_mm=(1.5, 1.0, 0.75),
     force_mm=(2.0, 1.0, 1.0),
     smooth_mm=(3.0, 1.2, 0.9),
-    volume_mm=(1.0, 1.0, 1.0),
+    volume_mm=(0.9, 0.9, 0.9),
+    spread=0.6,
     soften=0.5,
 )
 BREAST = CompositiveOptions(
@@ -155,6 +164,7 @@ PRESETS = {
             "iterations": (12, 5),
             "smooth_mm": (3.0, 1.0),
             "volume_mm": (0.7, 0.7),
+            "spread": 0.0,
         },
     ),
     "brain_mr_smooth": _preset(
@@ -164,6 +174,7 @@ PRESETS = {
         step_mm=(1.0, 0.5, 0.5),
         smooth_mm=(3.0, 1.2, 0.9),
         volume_mm=(1.25, 1.25, 1.25),
+        spread=0.392,
         soften=1.0,
     ),
     "breast_mr": BREAST,

@@ -24,6 +24,7 @@ from valorlib.ops.smooth import (
     keep_volume,
     resize_matrices,
     transposed,
+    volume_factor,
 )
 from valorlib.ops.warp import identity, sample
 from valorlib.solve.frame import Frame, sized, to_voxels
@@ -33,6 +34,8 @@ Constraint = Callable[[Tensor, Grid], Tensor]
 MASK_EVERY = 6
 FINAL_ROUNDS = 30
 VOLUME_EVERY = 4
+LEAST_FACTOR, GAIN = 0.01, 1.6
+"""Volume factors below are no smaller; how much of the ratio to the spread aimed at is taken off at a time."""
 MOST = 0.8
 """Share of the voxels above which looking at all of them is as fast as picking."""
 
@@ -170,6 +173,16 @@ def image_force(
     return value, torch.cat(total) / per_mm
 
 
+def tuned(volume_mm: float, u: Tensor, spacing: Sequence[float], level: Level, weight: Tensor) -> float:
+    """Smoothing of the volume change that brings its spread nearer to the one aimed at, by half at most."""
+    if not level.spread:
+        return volume_mm
+    inside = F.interpolate(weight[None, None], size=u.shape[1:])[0, 0] > 0
+    spread = float(volume_factor(u, spacing)[inside].clamp_min(LEAST_FACTOR).log().std())
+    wanted = volume_mm * float((spread / level.spread) ** GAIN)
+    return min(max(wanted, 0.75 * level.volume_mm), 1.5 * level.volume_mm)
+
+
 class Compositive:
     """The engine over one frame.
 
@@ -198,7 +211,7 @@ class Compositive:
         adam, plateau = Adam(soften=self.soften), Plateau()
         weight = images.fixed_weight
         measures = images.make_measures(weight)
-        at, start, values = identity(u[None]), u, []
+        at, start, values, volume_mm = identity(u[None]), u, list[float](), level.volume_mm
         spots = spots_of(images.grid, images.moving.shape[1:], images.margin, images.fixed_weight)
         for step in range(level.iterations):
             progress(step / level.iterations, f"{level.image_mm:g} mm, step {step + 1}")
@@ -217,9 +230,10 @@ class Compositive:
             v = clamp_length(adam.step(force) * level.step_mm, level.step_mm)
             u = v + sample(u[None], at + to_voxels(v, field_grid)[None])[0]
             u = gaussian(u, [level.total_mm / s for s in spacing])
-            u = damp_divergence(u, spacing, level.volume_mm)
+            u = damp_divergence(u, spacing, volume_mm)
             if step % VOLUME_EVERY == VOLUME_EVERY - 1:
                 u = keep_volume(u, spacing, level.least_volume)
+                volume_mm = tuned(volume_mm, u, spacing, level, weight)
             for constrain in self.constraints:
                 u = constrain(u, field_grid)
         self.losses += [-value for value in values]

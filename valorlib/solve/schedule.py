@@ -12,7 +12,8 @@ class Level:
     image_mm: voxels of the working images. iterations: at most. field_mm: voxels of the field. step_mm: most that one
     step moves a point. Compositive engine: gradient_mm, total_mm, volume_mm: Gaussian smoothing of the force, of the
     whole field, and of its volume change alone. window_mm: reach of the similarity's windows. stride: 1 or 2, see
-    `ops.boxes.Windows`. least_volume: volume factor below which the field is smoothed on the spot.
+    `ops.boxes.Windows`. least_volume: volume factor below which the field is smoothed on the spot. spread: standard
+    deviation of the log volume factor towards which volume_mm is tuned on the way; 0: it stays as it is.
     """
 
     image_mm: float
@@ -25,6 +26,7 @@ class Level:
     window_mm: float = 4.0
     stride: int = 1
     least_volume: float = 0.0
+    spread: float = 0.0
 
 
 @dataclass
