@@ -79,6 +79,7 @@ def test_volume_change_is_smoothed_more_where_it_is_too_uneven_and_less_where_it
     gentle, steep = (tuned(1.0, size * waves, (1.0, 1.0, 1.0), level, weight) for size in (0.2, 1.0))
     assert gentle < 1 < steep
     assert tuned(1.0, 1e-6 * waves, (1.0, 1.0, 1.0), level, weight) == 0.75
+    assert tuned(1.0, waves, (1.0, 1.0, 1.0), level, 0 * weight) == 1.0
     assert tuned(3.0, waves, (1.0, 1.0, 1.0), dataclasses.replace(level, spread=0.0), weight) == 3.0
 
 

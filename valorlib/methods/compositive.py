@@ -64,20 +64,11 @@ def register(pair: ImagePair, options: CompositiveOptions, run: Run) -> Result:
         ways = outcome_of(displacement, pair.moving.grid, mend=not options.sliding)
     run.progress(1.0, "Done")
     record = {"method": "compositive", "options": as_dict(options), "memory_estimate_gb": round(memory_gb, 2)}
-    record |= {"overlap_at_start": round(overlap, 3), "similarity": round(-losses[-1], 4), **ways.numbers()}
+    record |= {"overlap_at_start": round(overlap, 3), "similarity": round(-losses[-1], 4)}
     end = time.process_time()
     seconds = {"start": ready - begin, "motion": moved - ready, "inverse": end - moved, "whole": end - begin}
     record["cpu_seconds"] = {name: round(value, 3) for name, value in seconds.items()}
-    return Result(
-        ways.displacement,
-        inverse=ways.inverse,
-        displacement=ways.displacement,
-        inverse_displacement=ways.inverse,
-        start=start,
-        losses=losses,
-        warnings=(*ways.warnings(), *_doubts(pair, options)),
-        record=record,
-    )
+    return ways.result(start=start, losses=losses, warnings=_doubts(pair, options), **record)
 
 
 def _doubts(pair: ImagePair, options: CompositiveOptions) -> list[str]:

@@ -36,7 +36,7 @@ class CompositiveOptions(Options):
     )
     spread: float = option(
         0.0,
-        "Spread of the log volume factor (SDlogJ) aimed at by tuning volume_mm; 0: not tuned",
+        "Spread of the log volume factor (SDlogJ) aimed at by tuning volume_mm (not with symmetric); 0: not tuned",
         low=0.0,
         high=2.0,
         advanced=True,

@@ -13,7 +13,7 @@ class Level:
     step moves a point. Compositive engine: gradient_mm, total_mm, volume_mm: Gaussian smoothing of the force, of the
     whole field, and of its volume change alone. window_mm: reach of the similarity's windows. stride: 1 or 2, see
     `ops.boxes.Windows`. least_volume: volume factor below which the field is smoothed on the spot. spread: standard
-    deviation of the log volume factor towards which volume_mm is tuned on the way; 0: it stays as it is.
+    deviation of the log volume factor towards which the compositive engine tunes volume_mm; 0: it stays as it is.
     """
 
     image_mm: float
