@@ -26,7 +26,7 @@ from valorlib.ops.organ_drift import (
     check_memory,
     run_as_stiff_as_surfaces_allow,
     run_levels,
-    stiff_motion,
+    unmoved,
     whole_body,
 )
 from valorlib.ops.point_checks import check_pair, drift_warnings, organ_warnings
@@ -67,10 +67,9 @@ def register(pair: PointPair, options: MoBcpdOptions, run: Run) -> Result:
         run.progress(0.05, f"Turning organs, loop {loop + 1}: sigma {sigma:.2f} mm")
 
     levels = replace(run, progress=part(run.progress, 0.1, 0.95))
-    if options.start == "given" or plan.prior.long_size_mm <= 0:
-        motion = stiff_motion(clouds, plan, start, build_bases(clouds, plan, start), turning)
-        far = plan.strict() if plan.prior.long_size_mm > 0 else plan
-        found, last, _ = run_levels(clouds, far, motion, levels, closed=False)
+    if plan.prior.long_size_mm <= 0:
+        motion = unmoved(clouds, plan, start)
+        found, last, _ = run_levels(clouds, plan, motion, levels, closed=False)
     else:
         reaches = (options.gamma, 0.1 * options.gamma, 0.3 * options.gamma)[: options.starts]
         stiff = best_stiff_run(clouds, plan, start, reaches, turning)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from valorlib.core.inputs import ImagePair
 from valorlib.core.results import Result
 from valorlib.core.run import Run
-from valorlib.core.transforms import DisplacementField, Transform
+from valorlib.core.transforms import Transform
 from valorlib.ops.rigid_polish import Binned, Places, binned, mutual_information, places_of, smoothed
 from valorlib.ops.transforms import map_points
 
@@ -95,12 +95,12 @@ class Evidence:
         }
 
 
-def evidence(pair: ImagePair, field: DisplacementField, start: Transform | None) -> Evidence:
+def evidence(pair: ImagePair, whole: Transform, start: Transform | None) -> Evidence:
     """Compare the images at a result, at its start and around it.
 
     Args:
         pair: the images.
-        field: the whole transform on the fixed grid.
+        whole: fixed to moving.
         start: fixed to moving; None: where the headers put them.
     """
     side_mm = max(pair.fixed.grid.extent_mm)
@@ -108,7 +108,7 @@ def evidence(pair: ImagePair, field: DisplacementField, start: Transform | None)
     fixed, moving = smoothed(pair.fixed, smooth_mm), binned(smoothed(pair.moving, smooth_mm), "cpu")
     places = places_of(fixed, pair.fixed_mask, PLACES, np.random.default_rng(0), "cpu")
     points = places.points.double().numpy()
-    there = map_points(field, points)
+    there = map_points(whole, points)
     before = points if start is None else map_points(start, points)
     axes = np.asarray(pair.fixed.grid.direction).T[[n > 1 for n in pair.fixed.grid.size]]
     rigid = _rigid(points, there)
@@ -164,7 +164,7 @@ def alarmed(register: Register) -> Register:
         result = register(pair, options, run)
         if result.displacement is None:
             return result
-        found = evidence(pair, result.displacement, pair.start)
+        found = evidence(pair, result.transform, pair.start)
         guided = pair.landmarks is not None or (pair.fixed_labels is not None and pair.moving_labels is not None)
         warnings = result.warnings if guided else (*result.warnings, *found.warnings())
         return dataclasses.replace(result, warnings=warnings, record={**result.record, "evidence": found.numbers()})

@@ -38,10 +38,26 @@ def to_displacement(transform: Transform, grid: Grid) -> DisplacementField:
     """The whole transform as one displacement field on `grid`, LPS mm."""
     if isinstance(transform, DisplacementField) and transform.grid.matches(grid, tolerance_mm=1e-6):
         return DisplacementField(transform.array.copy(), grid)
+    if isinstance(transform, AffineTransform):
+        return _affine_displacement(transform, grid)
     mapper, out = GridMapper(transform, grid), np.empty((*grid.shape, 3), dtype=np.float32)
     for slab in slabs(grid):
         out[slab] = mapper.displacement(slab)
     return DisplacementField(out, grid)
+
+
+def _affine_displacement(transform: AffineTransform, grid: Grid) -> DisplacementField:
+    """Linear in the voxel index, so a sum of three ramps."""
+    ramps = (transform.matrix - np.eye(4)) @ grid.matrix
+    nk, nj, ni = grid.shape
+    # Rows of all components in one go: numpy is slow along an axis of three.
+    row = (np.arange(ni)[:, None] * ramps[:3, 0] + ramps[:3, 3]).ravel()
+    along_j, along_k = np.tile(ramps[:3, 1], ni), np.tile(ramps[:3, 2], ni)
+    plane = row + np.arange(nj)[:, None] * along_j
+    out = np.empty((nk, nj, ni * 3), dtype=np.float32)
+    for k in range(nk):
+        np.add(plane, k * along_k, out=out[k], casting="same_kind")
+    return DisplacementField(out.reshape(nk, nj, ni, 3), grid)
 
 
 def compose(first: Transform, second: Transform, grid: Grid) -> DisplacementField:
