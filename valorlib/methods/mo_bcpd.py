@@ -26,7 +26,7 @@ from valorlib.ops.organ_drift import (
     check_memory,
     run_as_stiff_as_surfaces_allow,
     run_levels,
-    unmoved,
+    stiff_motion,
     whole_body,
 )
 from valorlib.ops.point_checks import check_pair, drift_warnings, organ_warnings
@@ -68,7 +68,7 @@ def register(pair: PointPair, options: MoBcpdOptions, run: Run) -> Result:
 
     levels = replace(run, progress=part(run.progress, 0.1, 0.95))
     if plan.prior.long_size_mm <= 0:
-        motion = unmoved(clouds, plan, start)
+        motion = stiff_motion(clouds, plan, start, build_bases(clouds, plan, start), turning)
         found, last, _ = run_levels(clouds, plan, motion, levels, closed=False)
     else:
         reaches = (options.gamma, 0.1 * options.gamma, 0.3 * options.gamma)[: options.starts]

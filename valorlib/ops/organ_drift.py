@@ -240,11 +240,18 @@ def whole_body(clouds: Clouds, plan: Plan, start: NDArray[np.float64], model: st
     return drift(level, motion, lambda loop, sigma: None).motion.similarity()
 
 
-def unmoved(clouds: Clouds, plan: Plan, start: NDArray[np.float64]) -> PointMotion:
-    """The start alone, with the first sigma: where the published drift begins."""
-    motion = still_motion(clouds, plan, start, build_bases(clouds, plan, start))
-    level = level_of(clouds, plan, motion, plan.settings)
-    return dataclasses.replace(motion, variance=start_variance(level, plan.gamma))
+def stiff_motion(
+    clouds: Clouds, plan: Plan, start: NDArray[np.float64], bases: tuple[Basis, ...], report: Report
+) -> PointMotion:
+    """Motion to go on from, in `bases`: a run on few points in which organs hardly bend, so that they turn first.
+
+    Without a slow part in the prior: the start alone with the first sigma.
+    """
+    motion = still_motion(clouds, plan, start, bases)
+    if plan.prior.long_size_mm <= 0:
+        level = level_of(clouds, plan, motion, plan.settings)
+        return dataclasses.replace(motion, variance=start_variance(level, plan.gamma))
+    return stiff_run(clouds, plan, start, report).enter(bases)
 
 
 @dataclass(frozen=True, eq=False)
