@@ -67,6 +67,9 @@ def synthetic(count, only, done):
         "bcpd_paper_start": replace(PAPER, use_labels=False),
         "omc_identity_start": replace(OMC, start="given"),
         "bcpd_identity_start": replace(BCPD, start="given"),
+        "omc_identity_start_no_labels": replace(OMC, start="given", use_labels=False),
+        "omc_paper_start_similarity_first": replace(PAPER, similarity_first=True),
+        "bcpd_paper_start_similarity_first": replace(PAPER, similarity_first=True, use_labels=False),
     }
     for name, options in sets.items():
         if only not in ("", name) or name in done:

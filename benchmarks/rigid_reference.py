@@ -78,10 +78,13 @@ def climb(fixed, moving, start, *, swapped=False, body=False, **metric):
 
 
 def information(fixed, moving, matrix):
-    """Mattes' mutual information there, nats, by the same samples for all."""
+    """Mattes' mutual information there, nats, by the same samples for all; minus infinity where none overlap."""
     method = measure(fixed)
     method.SetInitialTransform(sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist()))
-    return -method.MetricEvaluate(image_to_sitk(fixed), image_to_sitk(moving))
+    try:
+        return -method.MetricEvaluate(image_to_sitk(fixed), image_to_sitk(moving))
+    except RuntimeError:
+        return -np.inf
 
 
 def optima(fixed, moving):
@@ -93,7 +96,7 @@ def optima(fixed, moving):
             print(name, str(error).strip().splitlines()[-1])
     for name in ("elastix", "greedy"):
         for matrix, _ in by_peer(name, fixed, moving, [np.eye(4)]):
-            if matrix is not None:
+            if matrix is not None and np.isfinite(matrix).all():
                 yield name, matrix
 
 
@@ -131,7 +134,7 @@ def consensus(fixed, moving, *, ct):
         "optima": {name: matrix.tolist() for name, matrix in told.items()},
         "spread_mm": float(np.median([d for row in away.values() for d in row.values()])),
         "to_reference_mm": {n: round(corner_error(m, told[middle], fixed.grid), 2) for n, (m, _) in found.items()},
-        "mutual_information": {n: round(value, 4) for n, (_, value) in found.items()},
+        "mutual_information": {n: round(value, 4) if np.isfinite(value) else None for n, (_, value) in found.items()},
         "mutual_information_at_header": round(information(fixed, moving, np.eye(4)), 4),
         "reference_to_header_mm": corner_error(told[middle], np.eye(4), fixed.grid),
         **(bones(fixed, moving, told) if ct else {}),

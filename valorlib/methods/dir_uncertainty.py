@@ -24,15 +24,12 @@ from valorlib.metrics.calibration import (
     LEVELS,
     Calibration,
     Scale,
-    calibrate,
     known_share,
     radius,
     ranks,
-    right_scale,
     shipped_scale,
 )
 from valorlib.ops.error_maps import correlation_length, squared_length
-from valorlib.ops.known_truth import denoised, known_pair, noise_level, random_field
 from valorlib.ops.posterior import PosteriorSettings, posterior_sigma
 from valorlib.solve.error_estimates import (
     Anchored,
@@ -48,6 +45,7 @@ from valorlib.solve.error_estimates import (
     quick_estimate,
     working_pair,
 )
+from valorlib.solve.scan_calibration import Raw, Registers, calibrate_on_scan
 
 PAPER_NOTE = "Paper mode is a map of the inverse image gradient; it does not know how well this registration did."
 BOUND_NOTE = "The second registration fits these images worse than the given one: read sigma as an upper bound."
@@ -183,10 +181,6 @@ def _record(work: WorkingPair, sigma: np.ndarray[Any, Any], motion_mm: float, fo
     return record
 
 
-Registers = tuple[Register, Register]
-"""One that starts from the pair's affine start, and the same for images that are aligned already."""
-
-
 def _registers(work: WorkingPair, options: DirUncertaintyOptions, device: str) -> Registers:
     squared = not options.same_contrast
     return own_register(work, device, squared), own_register(work, device, squared, aligned=True)
@@ -198,7 +192,7 @@ def _given(work: WorkingPair, register: Register) -> Registers:
 
 def _raw(
     work: WorkingPair, options: DirUncertaintyOptions, run: Run, registers: Registers
-) -> tuple[np.ndarray[Any, np.dtype[np.float32]], float, Anchored | None]:
+) -> Raw:
     """Sigma before scaling, at the working resolution, and the size of the deformation that our registration found."""
     if options.mode == "paper":
         settings = PosteriorSettings(options.lambda_mm2, options.noise_share, options.sigma_c_mm)
@@ -225,7 +219,13 @@ def _scale(
     name = options.mode if options.mode != "own" else f"own_{options.quality}"
     if options.calibrate and options.mode != "paper":
         last = Run(device=run.device, seed=run.seed, progress=part(run.progress, start, 0.98))
-        found = calibrate_on_scan(work, options, last)
+        found = calibrate_on_scan(
+            work,
+            lambda pair, step, registers: _raw(pair, options, step, registers),
+            lambda pair: _registers(pair, options, run.device),
+            last,
+            elsewhere=options.mode == "anchor",
+        )
         source = "found on this scan with known smooth motion (no sliding, no artifacts)"
         return Scale(value=found.scale, spread_pct=25.0, source=source), found, ()
     if options.scale > 0:
@@ -244,40 +244,6 @@ def _scale(
             f"{scale.motion_mm[1]:.1f} mm that sigma was scaled on; calibrate on this scan.",
         )
     return scale, None, warnings
-
-
-def calibrate_on_scan(work: WorkingPair, options: DirUncertaintyOptions, run: Run) -> Calibration:
-    """Register pairs made from the fixed scan with known motion, and compare sigma with the true error.
-
-    For a transform from elsewhere (anchor), which cannot be made again, the registration judged is the truth plus a
-    smooth error of the size seen between it and ours.
-    """
-    rng = np.random.default_rng(run.seed + 17)
-    base = denoised(work.fixed)
-    centered = WorkingPair(
-        work.fixed, work.moving, work.grid, work.inside, work.field, type(work.start).identity(), work.mask
-    )
-    registers = _registers(centered, options, run.device)
-    length = np.linalg.norm(work.field.array[work.inside] - work.field.array[work.inside].mean(axis=0), axis=-1)
-    sigmas, errors, shares = [], [], []
-    for n in range(2):
-        truth = random_field(work.grid, rng, size_mm=float(np.clip(np.percentile(length, 95), 4, 20)))
-        made = known_pair(base, truth, rng, noise=noise_level(work.fixed, work.inside))
-        judged = truth
-        if options.mode == "anchor":
-            error = random_field(work.grid, rng, size_mm=4.0, widths_mm=(12.0, 20.0), weights=(1.0, 1.0))
-            judged = DisplacementField(truth.array + error.array, work.grid)
-        pair = WorkingPair(made.fixed, made.moving, work.grid, work.inside, judged, centered.start, work.mask)
-        step = Run(device=run.device, seed=run.seed + n, progress=part(run.progress, n / 2, (n + 1) / 2))
-        if options.mode == "own":
-            judged = registers[0](made.fixed, made.moving, 0, step.progress)
-            pair = WorkingPair(made.fixed, made.moving, work.grid, work.inside, judged, centered.start, work.mask)
-        raw, _, found = _raw(pair, options, step, registers)
-        sigmas.append(raw[work.inside])
-        shares.append((known_share(found.seen) if found else np.zeros_like(raw))[work.inside])
-        errors.append(np.linalg.norm(pair.field.array - truth.array, axis=-1)[work.inside])
-    sigma, size, known = (np.concatenate(parts) for parts in (sigmas, errors, shares))
-    return calibrate(sigma, size, scale=right_scale(sigma, size, known), known=known)
 
 
 METHOD = Method(

@@ -128,6 +128,7 @@ def _plan(clouds: Clouds, options: MoBcpdOptions, run: Run) -> Plan:
         kappa=options.kappa,
         model=options.similarity,
         spread=options.spread,
+        similarity_first=options.similarity_first,
         epsilon_mm=options.epsilon_mm,
         step_mm=options.step_mm,
         min_loops=min(options.min_loops, options.max_loops),

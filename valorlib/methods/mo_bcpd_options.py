@@ -117,6 +117,11 @@ class MoBcpdOptions(Options):
         0.0, "Freedom of the points' weights, larger is less free; 0: all equal", low=0.0, high=1e6, advanced=True
     )
     spread: bool = option(True, "The uncertainty of the motion enters the updates (published form)", advanced=True)
+    similarity_first: bool = option(
+        False,
+        "Each loop turns the whole body before the organs move; off: after (published), which sticks far from the end",
+        advanced=True,
+    )
     sample_points: int = option(
         2000, "Points drawn on the surface of each organ (label maps, structure sets, meshes)", low=50, high=200_000
     )

@@ -360,9 +360,10 @@ def run_levels(
         bounds += found.bounds
         sigmas += found.sigmas
     if closed:
-        level = level_of(clouds.thinned(LAST_POINTS), plan, motion, plan.settings)
-        rows = torch.as_tensor(clouds.thinned_rows(LAST_POINTS)[0], device=plan.device)
-        level = without_outliers(level, found.fixed_mass[rows])
+        x, y = clouds.thinned_rows(LAST_POINTS)
+        if len(x) < len(clouds.fixed) or len(y) < len(clouds.moving):
+            level = level_of(clouds.thinned(LAST_POINTS), plan, motion, plan.settings)
+        level = without_outliers(level, found.fixed_mass[torch.as_tensor(x, device=plan.device)])
         fit = fit_surfaces(level, motion, loops=LAST_LOOPS, still_mm=LAST_STILL_MM)
         motion, closed = fit.motion, fit.closed
     return dataclasses.replace(found, motion=motion, bounds=tuple(bounds), sigmas=tuple(sigmas)), levels[-1], closed

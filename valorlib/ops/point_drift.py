@@ -12,7 +12,11 @@ from torch import Tensor
 from valorlib.core.errors import InputError
 from valorlib.ops.estep import Expectation, FixedLeaves, expect, fixed_leaves
 from valorlib.ops.leaves import Leaves, build_leaves
-from valorlib.ops.point_motion import PointMotion
+from valorlib.ops.pivoted_cholesky import Basis
+from valorlib.ops.point_motion import PointMotion, rows_of
+
+FEW_PAIRS = 5_000_000
+FEW_LEAF = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +25,7 @@ class DriftSettings:
 
     outliers: omega. kappa: of the Dirichlet prior of the mixture weights; 0 keeps them equal. model: "similarity",
     "rigid", "none", or "affine" (without any displacement only). spread: the motion's posterior variance enters the
-    updates (the published form).
+    updates (the published form). similarity_first: it is updated before the displacement; published: after.
     epsilon_mm, step_mm: stop when sigma and the largest move change less. scales: bounds of the scale.
     """
 
@@ -35,6 +39,7 @@ class DriftSettings:
     max_loops: int
     scales: tuple[float, float]
     floor_mm: float
+    similarity_first: bool = False
     dtype: torch.dtype = torch.float32
     cutoff: float = 6.0
     leaf: int = 32
@@ -65,19 +70,22 @@ class Level:
     fixed_organs: Tensor
     transition: Tensor
     settings: DriftSettings
-    features: list[Tensor] = dataclasses.field(default_factory=list)
-    rows: list[Tensor] = dataclasses.field(default_factory=list)
+    bases: tuple[Basis, ...] | None = None
+    known: list[tuple[Tensor, Tensor]] = dataclasses.field(default_factory=list)
 
-    def prepare(self, motion: PointMotion) -> tuple[FixedLeaves, Leaves]:
-        """Features of the moving points, and the leaves of both clouds."""
-        self.rows = [
-            torch.nonzero(torch.isin(self.moving_organs, self.moving_organs.new_tensor(b.members))).flatten()
-            for b in motion.bases
-        ]
-        self.features = [
-            b.features(self.moving[r], self.moving_organs[r]) for b, r in zip(motion.bases, self.rows, strict=True)
-        ]
-        width = self.settings.leaf
+    def features_of(self, bases: tuple[Basis, ...]) -> list[tuple[Tensor, Tensor]]:
+        """Rows of the moving points of each basis, and their features; kept for who asks next."""
+        if self.bases is not bases:
+            self.bases, self.known = bases, []
+            for basis in bases:
+                rows = rows_of(basis, self.moving_organs)
+                self.known.append((rows, basis.features(self.moving[rows], self.moving_organs[rows])))
+        return self.known
+
+    def prepare(self) -> tuple[FixedLeaves, Leaves]:
+        """The leaves of both clouds."""
+        few = len(self.moving) * len(self.fixed) <= FEW_PAIRS
+        width = max(FEW_LEAF, self.settings.leaf) if few else self.settings.leaf
         fixed = fixed_leaves(self.fixed, build_leaves(self.fixed, self.fixed_organs, width=width), self.settings.dtype)
         return fixed, build_leaves(self.moving, self.moving_organs, width=width)
 
@@ -106,7 +114,7 @@ def drift(level: Level, motion: PointMotion, progress: Callable[[int, float], No
     WBIR 2022, Algorithm 1; the updates of Hirose, IEEE TPAMI 43(7), 2021, in the weight space of the low-rank prior.
     """
     settings = level.settings
-    fixed, leaves = level.prepare(motion)
+    fixed, leaves = level.prepare()
     density = _density(level)
     state = _State(level, motion)
     bounds: list[float] = []
@@ -135,7 +143,7 @@ def drift(level: Level, motion: PointMotion, progress: Callable[[int, float], No
 
 def matched_shares(level: Level, motion: PointMotion) -> Tensor:
     """(N,) posterior probability that each fixed point belongs to a moving point under `motion`; the rest: outliers."""
-    fixed, leaves = level.prepare(motion)
+    fixed, leaves = level.prepare()
     return _State(level, motion).expect(fixed, leaves, _density(level)).fixed_mass
 
 
@@ -162,7 +170,8 @@ class _State:
         self.spread = self.y.new_zeros(len(self.y))
         self.log_alpha = self.y.new_zeros(len(self.y))  # of M alpha
         self.alpha_divergence = 0.0
-        for phi, rows, weights, root in zip(level.features, level.rows, self.weights, self.roots, strict=True):
+        self.features = level.features_of(motion.bases)
+        for (rows, phi), weights, root in zip(self.features, self.weights, self.roots, strict=True):
             self.v[rows] = phi @ weights
             if self.settings.spread and float(weights.abs().sum()) > 0:
                 self.spread[rows] = torch.linalg.solve_triangular(root, phi.T, upper=False).square().sum(0)
@@ -188,11 +197,14 @@ class _State:
 
     def update(self, found: Expectation) -> None:
         """Steps 2 and 3: displacement, mixture weights, similarity, sigma."""
-        nu = found.moving_mass
+        nu, total = found.moving_mass, float(found.moving_mass.sum())
+        if self.settings.similarity_first:
+            self._update_similarity(nu, found.pulled, self.y + self.v, total)
         self._update_displacement(nu, found.pulled)
         self._update_alpha(nu)
-        u, total = self.y + self.v, float(nu.sum())
-        self._update_similarity(nu, found.pulled, u, total)
+        u = self.y + self.v
+        if not self.settings.similarity_first:
+            self._update_similarity(nu, found.pulled, u, total)
         self.moved = self.s * u @ self.R.T + self.t
         spread = self.s**2 * float(nu @ self.spread) / total
         x = self.level.fixed
@@ -203,7 +215,7 @@ class _State:
     def _update_displacement(self, nu: Tensor, px: Tensor) -> None:
         k = self.s**2 / self.variance
         pull = (px - nu[:, None] * self.t) @ self.R / self.s - nu[:, None] * self.y
-        for g, (phi, rows) in enumerate(zip(self.level.features, self.level.rows, strict=True)):
+        for g, (rows, phi) in enumerate(self.features):
             if not len(rows):
                 continue
             precision = k * phi.T @ (nu[rows, None] * phi)

@@ -49,7 +49,7 @@ class PointMotion:
         """(n, 3) v at points of `enter`, mm."""
         out = torch.zeros_like(entered)
         for basis, weights in zip(self.bases, self.weights, strict=True):
-            rows = _rows_of(basis, organs)
+            rows = rows_of(basis, organs)
             if len(rows):
                 out[rows] = basis.features(entered[rows], organs[rows]) @ weights
         return out
@@ -66,7 +66,7 @@ class PointMotion:
         """(n,) posterior variance of v along each axis, mm^2, with what the low rank left out."""
         out = entered.new_zeros(len(entered))
         for basis, root in zip(self.bases, self.roots, strict=True):
-            rows = _rows_of(basis, organs)
+            rows = rows_of(basis, organs)
             if len(rows):
                 features = basis.features(entered[rows], organs[rows])
                 seen = torch.linalg.solve_triangular(root, features.T, upper=False).square().sum(0)
@@ -107,5 +107,6 @@ class PointMotion:
         return at, torch.as_tensor(np.ascontiguousarray(organs[part], dtype=np.int64), device=device)
 
 
-def _rows_of(basis: Basis, organs: Tensor) -> Tensor:
+def rows_of(basis: Basis, organs: Tensor) -> Tensor:
+    """Points, by their organs (n,), that the basis is for."""
     return torch.nonzero(torch.isin(organs, organs.new_tensor(basis.members))).flatten()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -33,12 +34,14 @@ GRADIENT_LOOPS = 25
 class Patches:
     """Neighbors of each point: rows (n, k), within its organ; flat (n,) 1 where they lie on a surface, 0 in a cloud.
 
-    spacing_mm: distance to the nearest other point, mean over the nearer 70 %, a mean over organs.
+    spacing_mm: distance to the nearest other point, mean over the nearer 70 %, a mean over organs. far_mm: the same
+    distance of the farthest 5 %, organ by organ where it has points enough.
     """
 
     rows: I64
     flat: F64
     spacing_mm: float
+    far_mm: dict[int, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,16 +80,18 @@ def patches_of(points: F64, organs: I64) -> Patches:
     rows = np.repeat(np.arange(len(points))[:, None], NEIGHBORS, axis=1)
     flat = np.zeros(len(points))
     spacing: list[float] = []
-    for organ in np.unique(organs):
+    far: dict[int, float] = {}
+    for organ in np.unique(organs).tolist():
         own = np.nonzero(organs == organ)[0]
         if len(own) <= 2 * NEIGHBORS:
             continue
         distance, near = cKDTree(points[own]).query(points[own], k=NEIGHBORS)
         spacing.append(_nearer(distance[:, 1]))
+        far[organ] = _at_share(distance[:, 1], FAR_SHARE)
         rows[own] = own[near]
         least, middle, _ = _least_spread(points, rows[own])
         flat[own] = np.clip(1 - least / (FLAT * middle + 1e-12), 0, 1)
-    return Patches(rows, flat, float(np.mean(spacing)) if spacing else 0.0)
+    return Patches(rows, flat, float(np.mean(spacing)) if spacing else 0.0, far)
 
 
 def normals_of(points: F64, patches: Patches) -> F64:
@@ -102,7 +107,8 @@ def _least_spread(points: F64, rows: I64) -> tuple[F64, F64, F64]:
     x, y, z = (axis[rows.T] for axis in np.ascontiguousarray(points.T))
     for part in (x, y, z):
         part -= part.mean(0)
-    xx, xy, xz, yy, yz, zz = ((a * b).sum(0) for a, b in ((x, x), (x, y), (x, z), (y, y), (y, z), (z, z)))
+    pairs = ((x, x), (x, y), (x, z), (y, y), (y, z), (z, z))
+    xx, xy, xz, yy, yz, zz = (np.einsum("ij,ij->j", a, b) for a, b in pairs)
     mean = (xx + yy + zz) / 3
     wide = np.sqrt(((xx - mean) ** 2 + (yy - mean) ** 2 + (zz - mean) ** 2 + 2 * (xy**2 + xz**2 + yz**2)) / 6)
     unit = np.maximum(wide, 1e-300)
@@ -142,10 +148,10 @@ def fit_surfaces(
         apart: a loop counts when the distance of the surfaces is at most this many times the smallest before.
     """
     surfaces = _Surfaces(level, motion, apart)
-    before = surfaces.moved()
+    before = surfaces.now
     for _ in range(loops):
         surfaces.solve(surfaces.match())
-        after = surfaces.moved()
+        after = surfaces.now
         step, before = float(np.linalg.norm(after - before, axis=1).mean()), after
         if step < still_mm:
             break
@@ -163,25 +169,28 @@ class _Surfaces:
         self.y, self.x = level.moving.cpu().numpy(), level.fixed.cpu().numpy()
         self.own, self.other = level.moving_organs.cpu().numpy(), level.fixed_organs.cpu().numpy()
         self.patches, still = patches_of(self.y, self.own), patches_of(self.x, self.other)
-        self.fixed_spacing_mm = still.spacing_mm
+        self.fixed_spacing_mm, self.fixed_far_mm = still.spacing_mm, still.far_mm
         self.flat, self.fixed_normals = still.flat, normals_of(self.x, still)
         sizes = organ_sizes(self.x, self.other, self.y, self.own)
         self.organs = sizes.organs[sizes.trusted]
         odd = sizes.organs[~sizes.trusted]
         self.alike = not any(min((self.own == k).sum(), (self.other == k).sum()) >= FEW_POINTS for k in odd)
-        self.trees = {k: cKDTree(self.x[self.other == k]) for k in self.organs.tolist()}
+        self.fits = np.isin(self.own, self.organs)
+        sides = (self.own, self.other)
+        self.pairs = [tuple(np.nonzero(side == k)[0] for side in sides) for k in self.organs.tolist()]
+        self.trees = [cKDTree(self.x[x]) for _, x in self.pairs]
         self.s, self.R, self.t = motion.scale, motion.rotation.cpu().numpy(), motion.shift.cpu().numpy()
         self.weights = [w.cpu().numpy() for w in motion.weights]
         self.roots = list(motion.roots)
         self.first_mm = self.distance_mm = np.inf
         self.first_far: F64 | None = None
+        self.least_far = np.zeros(0)
         self.best = (self.s, self.R, self.t, list(self.weights))
         self.groups, self.guided = [], list[bool]()
-        for basis in motion.bases:
-            rows = np.nonzero(np.isin(self.own, basis.members))[0]
-            where = torch.as_tensor(rows, device=level.moving.device)
+        for basis, (rows, features) in zip(motion.bases, level.features_of(motion.bases), strict=True):
             self.guided.append(bool(np.isin(basis.members, self.organs).any()))
-            self.groups.append((rows, basis.features(level.moving[where], level.moving_organs[where]).cpu().numpy()))
+            self.groups.append((rows.cpu().numpy(), features.cpu().numpy()))
+        self.now = self.moved()
 
     def moved(self) -> F64:
         u = self.y.copy()
@@ -191,38 +200,38 @@ class _Surfaces:
 
     def match(self) -> _Matches:
         """Nearest points both ways, organ by organ."""
-        moved = self.moved()
-        normals = normals_of(moved, self.patches)
-        parts: list[tuple[NDArray[Any], ...]] = []
+        moved = self.now
+        parts: list[tuple[I64, I64, F64]] = []
         distances: list[float] = []
-        far: list[float] = []
-        for organ in self.organs.tolist():
-            y, x = np.nonzero(self.own == organ)[0], np.nonzero(self.other == organ)[0]
-            there, to_x = self.trees[organ].query(moved[y])
-            back, to_y = cKDTree(moved[y]).query(self.x[x])
+        far: list[tuple[float, float]] = []
+        for (y, x), tree in zip(self.pairs, self.trees, strict=True):
+            own = moved[y]
+            there, to_x = tree.query(own)
+            back, to_y = cKDTree(own).query(self.x[x])
             distances.append((_nearer(there) + _nearer(back)) / 2)
-            far.append(max(_at_share(there, FAR_SHARE), _at_share(back, FAR_SHARE)))
-            m, n = np.concatenate([y, y[to_y]]), np.concatenate([x[to_x], x])
-            parts.append((m, n, *self._weigh(moved, normals, m, n, np.concatenate([there, back]))))
-        self._keep(float(np.mean(distances)) if distances else np.inf, np.array(far))
+            far.append((_at_share(there, FAR_SHARE), _at_share(back, FAR_SHARE)))
+            parts.append((np.concatenate([y, y[to_y]]), np.concatenate([x[to_x], x]), np.concatenate([there, back])))
+        ends = np.array(far).reshape(-1, 2)
+        self._keep(float(np.mean(distances)) if distances else np.inf, ends.max(1))
+        self.least_far = ends.min(1)
         if not parts:
             return _Matches(np.zeros(0, int), np.zeros(0, int), np.zeros((0, 3)), np.zeros(0))
-        m, n, normal, weight = (np.concatenate([part[k] for part in parts]) for k in range(4))
-        return _Matches(m, n, normal, weight)
+        m, n, distance = (np.concatenate([part[k] for part in parts]) for k in range(3))
+        return self._weigh(moved, m, n, distance, np.cumsum([len(part[0]) for part in parts])[:-1])
 
     def spacing_mm(self) -> float:
         """Of both clouds in the fixed world."""
         return (self.best[0] * self.patches.spacing_mm + self.fixed_spacing_mm) / 2
 
     def far_share(self) -> float:
-        """See SurfaceFit."""
-        moved, shares = self.moved(), list[float]()
-        for organ in self.organs.tolist():
-            y = moved[self.own == organ]
-            trees = cKDTree(y), self.trees[organ]
-            own = [_at_share(tree.query(tree.data, k=2)[0][:, 1], FAR_SHARE) for tree in trees]
-            far = [_at_share(trees[1 - n].query(trees[n].data)[0], FAR_SHARE) for n in (0, 1)]
-            shares.append(min(far) / max((own[0] + own[1]) / 2, 1e-12))
+        """See SurfaceFit; after `match`."""
+        moved, shares = self.now, list[float]()
+        for organ, (y, _), tree, least in zip(
+            self.organs.tolist(), self.pairs, self.trees, self.least_far, strict=True
+        ):
+            far = self.fixed_far_mm.get(organ)
+            own = (_own_far(cKDTree(moved[y])), _own_far(tree) if far is None else far)
+            shares.append(float(least) / max((own[0] + own[1]) / 2, 1e-12))
         return float(np.mean(shares)) if shares else np.inf
 
     def _keep(self, distance: float, far: F64) -> None:
@@ -234,39 +243,41 @@ class _Surfaces:
             self.distance_mm = distance
             self.best = (self.s, self.R, self.t, list(self.weights))
 
-    def _weigh(self, moved: F64, normals: F64, m: I64, n: I64, distance: F64) -> tuple[F64, F64]:
-        """Normals of the pairs, and weights: none where far off, curved, or the normals disagree."""
-        first, second = normals[m], self.fixed_normals[n]
-        total = first * np.sign(np.sum(first * second, axis=1, keepdims=True)) + second
-        length = np.linalg.norm(total, axis=1)
+    def _weigh(self, moved: F64, m: I64, n: I64, distance: F64, cuts: I64) -> _Matches:
+        """Normals of the pairs, and weights: none where far off, curved, or normals disagree; `cuts` part organs."""
+        first, second = normals_of(moved, self.patches)[m], self.fixed_normals[n]
+        total = first * np.sign(np.einsum("ij,ij->i", first, second))[:, None] + second
+        length = np.sqrt(np.einsum("ij,ij->i", total, total))
         total /= np.maximum(length, 1e-12)[:, None]
-        along = np.sum((self.x[n] - moved[m]) * total, axis=1)
-        noise = max(1.4826 * _at_share(np.abs(along), 0.5), LEAST_NOISE_MM)
-        weight = np.clip(1 - (along / (TUKEY * noise)) ** 2, 0, None) ** 2 * (distance < FAR * _at_share(distance, 0.5))
+        along = np.einsum("ij,ij->i", self.x[n] - moved[m], total)
+        noise, near = np.empty(len(m)), np.empty(len(m))
+        for a, b in itertools.pairwise([0, *cuts.tolist(), len(m)]):
+            noise[a:b] = max(1.4826 * _at_share(np.abs(along[a:b]), 0.5), LEAST_NOISE_MM)
+            near[a:b] = FAR * _at_share(distance[a:b], 0.5)
+        weight = np.maximum(1 - (along / (TUKEY * noise)) ** 2, 0) ** 2 * (distance < near)
         weight *= self.patches.flat[m] * self.flat[n] * np.clip((length - 1.4) / 0.6, 0, 1)
-        return total, weight / (2 * noise**2)
+        return _Matches(m, n, total, weight / (2 * noise**2))
 
     def solve(self, found: _Matches) -> None:
         """The common similarity anew, then the displacement of each group, given the matches."""
         if self.model in ("similarity", "rigid") and self.alike:
-            trusted = np.isin(self.own, self.organs)
-            matrix = similarity_of_pairs(self.moved()[trusted], self.y[trusted], rigid=self.model == "rigid")
+            matrix = similarity_of_pairs(self.now[self.fits], self.y[self.fits], rigid=self.model == "rigid")
             self.s = float(np.cbrt(np.linalg.det(matrix[:3, :3])))
             self.R, self.t = matrix[:3, :3] / self.s, matrix[:3, 3]
         gap = np.sum((self.x[found.fixed] - self.s * self.y[found.moving] @ self.R.T - self.t) * found.normals, axis=1)
-        pull = self.s * found.normals @ self.R
-        place = np.empty(len(self.y), dtype=np.int64)
-        for g, (rows, phi) in enumerate(self.groups):
-            if not self.guided[g]:
-                continue
-            place[:] = -1
-            place[rows] = np.arange(len(rows))
-            mine = np.nonzero((place[found.moving] >= 0) & (found.weights > 0))[0]
-            features = phi[place[found.moving[mine]]]
-            self.weights[g] = _weights_of(features, pull[mine], gap[mine], found.weights[mine], self.weights[g])
+        for g, features, mine, pull in self._of_groups(found):
+            self.weights[g] = _weights_of(features, pull, gap[mine], found.weights[mine], self.weights[g])
+        self.now = self.moved()
 
     def state_doubt(self, found: _Matches) -> None:
         """Posterior of the weights given distances along normals alone: what slides along a surface stays in doubt."""
+        for g, features, mine, pull in self._of_groups(found):
+            precision = _mean_precision(features, pull, found.weights[mine])
+            root = self.roots[g]
+            self.roots[g] = torch.as_tensor(np.linalg.cholesky(precision), dtype=root.dtype, device=root.device)
+
+    def _of_groups(self, found: _Matches) -> Iterator[tuple[int, F64, I64, F64]]:
+        """Of each guided group: its number, and of its matches that count features, rows and pulls."""
         pull = self.s * found.normals @ self.R
         place = np.empty(len(self.y), dtype=np.int64)
         for g, (rows, phi) in enumerate(self.groups):
@@ -274,10 +285,9 @@ class _Surfaces:
                 continue
             place[:] = -1
             place[rows] = np.arange(len(rows))
-            mine = np.nonzero((place[found.moving] >= 0) & (found.weights > 0))[0]
-            precision = _mean_precision(phi[place[found.moving[mine]]], pull[mine], found.weights[mine])
-            root = self.roots[g]
-            self.roots[g] = torch.as_tensor(np.linalg.cholesky(precision), dtype=root.dtype, device=root.device)
+            at = place[found.moving]
+            mine = np.nonzero((at >= 0) & (found.weights > 0))[0]
+            yield g, phi[at[mine]], mine, pull[mine]
 
     def motion(self) -> PointMotion:
         like = self.begin.start
@@ -300,6 +310,11 @@ def _at_share(values: F64, share: float) -> float:
     """The value that `share` of the values do not exceed."""
     place = int(share * (len(values) - 1))
     return float(np.partition(values, place)[place])
+
+
+def _own_far(tree: cKDTree) -> float:
+    """Distance to the nearest other point of the cloud, of the farthest 5 %."""
+    return _at_share(tree.query(tree.data, k=2)[0][:, 1], FAR_SHARE)
 
 
 def _nearer(distance: F64) -> float:

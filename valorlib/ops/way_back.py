@@ -9,7 +9,6 @@ which smooth regions are content with.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,18 +16,26 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from valorlib.core.grid import Grid
+from valorlib.core.images import LabelMap
 from valorlib.core.transforms import DisplacementField
-from valorlib.ops.invert import invert_field
+from valorlib.ops.near_inverse import COARSE_MM, Block, Way, bends, blocks, coarse_inverse, improve, read, sharpen
 
-COARSE_MM = 2.0
 ENOUGH_MM = 0.05
 """Residual of the coarse inverse up to which it is left as it is."""
-STEPS = (1.0, 1.5, 1.5)
-"""Share of what is left that each step takes off: reading between voxels blurs it, so later ones take more."""
-COARSE_TOLERANCE_MM = 0.03
+ENOUGH_OUTSIDE_MM = 0.2
+"""The same outside the body."""
+DOUBT_MM = 0.3
+"""What is left before a round from which on a voxel is looked at again."""
+MEAN_MM, ROUNDS_OF_FIT = 0.052, 3
+"""What may be left on average (mending takes off some more), and rounds at most until it is."""
+UNBLUR = 1 / 6
+"""What is left is read between voxels, which blurs it: share of its second difference to take off."""
+SAMPLED, MOST_SAMPLED = 7, 3_000_000
+"""Every how manieth voxel tells how good the inverse is, and about how many at most."""
+EDGE = 1e-4
+"""Voxels by which a place may lie outside a grid and still count as inside."""
 TOGETHER = 100_000
 """Voxels worked on at once: few enough for the processor's cache."""
-Block = tuple[slice, slice, slice]
 LEAST_WEIGHT = 0.1
 """Voxels of the inverse that hardly any fixed voxel reaches move little."""
 MEND_MM, MEND_SHARE, MENDINGS, ROUNDS, LOCAL_FITS = 0.45, 0.01, 9, 8, 2
@@ -39,25 +46,21 @@ MANY = 20_000
 RELAXATIONS = 4
 
 
-def coarse_grid(grid: Grid) -> Grid:
-    """The grid at `COARSE_MM` where it is finer."""
-    return grid.resampled([max(s, COARSE_MM) if n > 1 else s for s, n in zip(grid.spacing, grid.size, strict=True)])
-
-
 class WayBack:
     """A displacement and its inverse, kept up to date. displacement: fixed to moving, as mended so far."""
 
-    def __init__(self, displacement: DisplacementField, moving: Grid) -> None:
+    def __init__(self, displacement: DisplacementField, moving: Grid, where: LabelMap | None = None) -> None:
         """Begin with the inverse on the coarse grid, laid on the moving grid.
 
         Args:
             displacement: fixed to moving.
             moving: where the inverse is wanted.
+            where: on the fixed grid, where the inverse shall be exact (the body); None: everywhere.
         """
         self.displacement, self._moving = displacement, moving
         fixed = displacement.grid
         self._u = torch.from_numpy(np.ascontiguousarray(displacement.array))
-        self._v = self._coarse()
+        self._v = coarse_inverse(displacement, moving)
         # In grid_sample's units, a fixed voxel ends at base * voxel + turn * u + shift; components (i, j, k).
         sizes = np.asarray(moving.size)
         unit = np.where(sizes > 1, 2.0 / np.maximum(sizes - 1, 1), 0.0)[:, None]
@@ -66,88 +69,92 @@ class WayBack:
         self._turn = torch.from_numpy(unit * back[:3, :3]).float()
         self._base = torch.from_numpy(base[:, :3]).float()
         self._shift = torch.from_numpy(base[:, 3] - 1.0).float()
-        # A moving voxel ends at back * (voxel, 1) + unturn * v in voxels of the fixed grid.
-        home = np.linalg.inv(fixed.matrix)
-        self._unturn = torch.from_numpy(home[:3, :3]).float()
-        self._back = torch.from_numpy((home @ moving.matrix)[:3]).float()
-        self._here: list[Block] = []  # where the coarse inverse is not good enough
+        self._way, self._return = Way(fixed, moving), Way(moving, fixed)
+        self._doubtful = torch.zeros(0, dtype=torch.long)  # voxels that may come back too far off
         self._sums: Tensor | None = None
         self._stride = _strides(fixed)
-
-    def _coarse(self) -> Tensor:
-        shape = coarse_grid(self.displacement.grid)
-        small = _resized(self._u.movedim(-1, 0), shape)
-        field = DisplacementField(np.ascontiguousarray(small.movedim(0, -1).numpy()), shape)
-        found, _ = invert_field(field, coarse_grid(self._moving), tolerance_mm=COARSE_TOLERANCE_MM)
-        return _resized(torch.from_numpy(found.array).movedim(-1, 0), self._moving).contiguous()
+        self._where = where
 
     def fit(self) -> None:
         """Improve the inverse around the voxels where the coarse one is not good enough."""
         lattice, sizes = self._lattice()
-        far = F.max_pool3d((self.lengths(lattice) > ENOUGH_MM).float().view(1, 1, *sizes), 3, stride=1, padding=1)
+        inside = self._inside()
+        enough = torch.full(inside.shape, ENOUGH_OUTSIDE_MM).masked_fill_(inside, ENOUGH_MM)
+        bad = (self.lengths(lattice) > enough).view(1, 1, *sizes)
+        near = F.max_pool3d(bad.float(), 3, stride=1, padding=1) * inside.view(bad.shape)
+        far = torch.maximum(near, bad.float())
         if not bool(far.any()):
             return
-        self._here = here = _blocks(far[0, 0] > 0, self._stride, self.displacement.grid.shape)
+        here = blocks(far[0, 0] > 0, self._stride, self.displacement.grid.shape)
         there = self._blocks_there(far)
-        left = torch.zeros(3, *self.displacement.grid.shape)
+        improve(self._v, self._u.movedim(-1, 0), there, self._return)
+        sharpen(self._v, there)
+        self._left_over = torch.zeros(3, *self.displacement.grid.shape)
+        for _ in range(ROUNDS_OF_FIT):
+            self._round(here, there)
+            if float(self.residuals().mean()) <= MEAN_MM:
+                break
+
+    def _round(self, here: list[Block], there: list[Block]) -> None:
+        """Each voxel of the inverse takes over what is left there and back at the fixed voxels around."""
+        left, doubtful = self._left_over, []
         counts: Tensor | None = None  # 0 where the way leads out of the moving grid, made when one does
-        for n, step in enumerate(STEPS):
-            for block in here:
-                left[(slice(None), *block)], inside = self._left_in(block)
-                if inside is not None and n == 0:
-                    counts = torch.ones_like(left[:1]) if counts is None else counts
-                    counts[(0, *block)] = inside.float()
-            for block in there:
-                at = self._places_there(block)
-                found = _read(left, at)
-                if counts is not None:
-                    found /= _read(counts, at).clamp_min_(LEAST_WEIGHT)
-                self._v[(slice(None), *block)] -= step * found
+        for block in here:
+            one, inside = self._left_in(block)
+            left[(slice(None), *block)] = one
+            if inside is not None:
+                counts = torch.ones_like(left[:1]) if counts is None else counts
+                counts[(0, *block)] = inside.float()
+            doubtful.append(self._doubts(one, block))
+        for block in there:
+            at = self._return.places(self._v[(slice(None), *block)], block)
+            found = read(left, at)
+            if counts is not None:
+                found /= read(counts, at).clamp_min_(LEAST_WEIGHT)
+            self._v[(slice(None), *block)] -= found.sub_(bends(found), alpha=UNBLUR)
+        self._doubtful = torch.cat(doubtful)
+
+    def _inside(self) -> Tensor:
+        """Which voxels of the lattice are where the inverse shall be exact."""
+        if self._where is None:
+            return torch.ones(len(self._lattice()[0]), dtype=torch.bool)
+        k, j, i = self._stride
+        return torch.from_numpy(self._where.array[::k, ::j, ::i] > 0).flatten()
+
+    def _doubts(self, left: Tensor, block: Block) -> Tensor:
+        """Flat indices of voxels of a block that come back so far off that one more round may not be enough."""
+        _, nj, ni = self.displacement.grid.shape
+        k, j, i = (left.square().sum(0) > DOUBT_MM**2).nonzero().T
+        return ((k + block[0].start) * nj + j + block[1].start) * ni + i + block[2].start
 
     def _blocks_there(self, far: Tensor) -> list[Block]:
         """Blocks of the moving grid from which the inverse leads to the given cells (1, 1, k, j, i) of the lattice."""
         shape = self._moving.shape
         stride = _strides(self._moving)
-        picked = tuple(slice(None, None, step) for step in stride)
-        ends = self._ends(picked)  # voxels of the fixed grid
+        picked = (slice(None, None, stride[0]), slice(None, None, stride[1]), slice(None, None, stride[2]))
+        ends = self._return.places(self._v[(slice(None), *picked)], picked, shape)
         cell = [
-            (ends[..., c] / s).floor_().long().clamp_(0, n - 1)
+            (ends[c] / s).floor_().long().clamp_(0, n - 1)
             for c, s, n in zip((2, 1, 0), self._stride, far.shape[2:], strict=True)
         ]
         hit = far[0, 0][cell[0], cell[1], cell[2]]
-        return _blocks(F.max_pool3d(hit[None, None], 3, stride=1, padding=1)[0, 0] > 0, stride, shape)
-
-    def _ends(self, block: Sequence[slice]) -> Tensor:
-        """(k, j, i, 3) places in the fixed grid, voxels (i, j, k), where the inverse brings some moving voxels."""
-        axes = [torch.arange(n)[part].float() for n, part in zip(self._moving.shape, block, strict=True)]
-        rows = self._back.T
-        ends = self._v[(slice(None), *block)].movedim(0, -1) @ self._unturn.T
-        for axis, row, shape in zip(axes[::-1], rows, ((1, 1, -1, 1), (1, -1, 1, 1), (-1, 1, 1, 1)), strict=False):
-            ends += axis.view(shape) * row
-        return ends.add_(rows[3])
-
-    def _places_there(self, block: Block) -> Tensor:
-        """(k, j, i, 3) places in the fixed grid, in grid_sample's units, of the moving voxels of a block."""
-        sizes = torch.tensor(self.displacement.grid.size)
-        return self._ends(block) * (2 / (sizes - 1).clamp_min(1)) - (sizes > 1).float()
+        return blocks(F.max_pool3d(hit[None, None], 3, stride=1, padding=1)[0, 0] > 0, stride, shape)
 
     def _left_in(self, block: Block) -> tuple[Tensor, Tensor | None]:
         """(3, k, j, i) there and back of the fixed voxels of a block, 0 where one leaves the moving grid.
 
         The second is (k, j, i), which ones do not; None if none leaves.
         """
-        u = self._u[block]
-        place = u @ self._turn.T
-        shapes = ((1, 1, -1, 1), (1, -1, 1, 1), (-1, 1, 1, 1))
-        for part, row, shape in zip(block[::-1], self._base.T, shapes, strict=True):
-            place += torch.arange(part.start, part.stop).float().view(shape) * row
-        place += self._shift
-        back = F.grid_sample(self._v[None], place[None], padding_mode="border", align_corners=True)[0]
-        back += u.movedim(-1, 0)
-        if float(place.abs().max()) <= 1.0 + 1e-6:
-            return back, None
-        inside = (place.abs() <= 1.0 + 1e-6).all(-1)
-        return back.mul_(inside), inside
+        u = self._u[block].movedim(-1, 0).contiguous()
+        place = self._way.places(u, block)
+        u += read(self._v, place)
+        sizes = self._moving.size
+        if all(-EDGE <= float(one.min()) and float(one.max()) <= n - 1 + EDGE for one, n in zip(place, sizes, strict=True)):
+            return u, None
+        inside = torch.ones_like(place[0], dtype=torch.bool)
+        for one, n in zip(place, sizes, strict=True):
+            inside &= (one >= -EDGE) & (one <= n - 1 + EDGE)
+        return u.mul_(inside), inside
 
     def lengths(self, voxels: Tensor | None = None) -> Tensor:
         """(n,) distance of fixed voxels from where the inverse brings them back, mm; 0 if one leaves the moving grid.
@@ -163,7 +170,8 @@ class WayBack:
 
     def mend(self) -> None:
         """Smooth the displacement at the few voxels where it is so steep that no field on the moving grid undoes it."""
-        bad = self._bad()
+        look = self._near(self._doubtful)
+        bad = look[self.lengths(look) > MEND_MM]
         for turn in range(MENDINGS):
             if not 0 < len(bad) < MEND_SHARE * self._u[..., 0].numel():
                 return
@@ -172,15 +180,6 @@ class WayBack:
                 self._u = torch.from_numpy(self.displacement.array)
             look = self._near(self._mended(bad, turn), 3)
             bad = look[self.lengths(look) > MEND_MM]
-
-    def _bad(self) -> Tensor:
-        """Flat indices of the voxels that come back too far off, among those that were fitted."""
-        _, nj, ni = self.displacement.grid.shape
-        found = [torch.zeros(0, dtype=torch.long)]
-        for block in self._here:
-            k, j, i = (self._left_in(block)[0].square().sum(0) > MEND_MM**2).nonzero().T
-            found.append(((k + block[0].start) * nj + j + block[1].start) * ni + i + block[2].start)
-        return torch.cat(found)
 
     def _mended(self, bad: Tensor, turn: int) -> Tensor:
         """Smooth around the given voxels until they come back; all voxels that were touched.
@@ -233,6 +232,17 @@ class WayBack:
                     count += 1
                 stride *= n
             u[voxels] = 0.25 * u[voxels] + 0.75 * total / count
+
+    def residuals(self) -> Tensor:
+        """(n,) distance of each seventh voxel inside `where` from where the inverse brings it back, mm.
+
+        Every second one would always meet the same phase of a motion worked out on a grid twice as coarse.
+        """
+        count = self._u[..., 0].numel()
+        voxels = torch.arange(0, count, max(SAMPLED, count // MOST_SAMPLED | 1))
+        if self._where is not None:
+            voxels = voxels[torch.from_numpy(self._where.array.reshape(-1)[voxels.numpy()] > 0)]
+        return self.lengths(voxels)
 
     def inverse(self) -> DisplacementField:
         """The inverse as a field of the library."""
@@ -302,32 +312,9 @@ class WayBack:
         return found
 
 
-def _read(values: Tensor, at: Tensor) -> Tensor:
-    """(C, k, j, i) of (C, K, J, I) at places (k, j, i, 3) in grid_sample's units."""
-    return F.grid_sample(values[None], at[None], padding_mode="border", align_corners=True)[0]
-
-
 def _strides(grid: Grid) -> list[int]:
     """Voxels along (k, j, i) in about `COARSE_MM`."""
     return [max(1, min(round(COARSE_MM / s), n)) for s, n in zip(grid.spacing[::-1], grid.shape, strict=True)]
-
-
-def _blocks(cells: Tensor, stride: list[int], shape: Sequence[int]) -> list[Block]:
-    """Boxes of voxels around the marked cells (k, j, i), a few slices each, `stride` voxels a cell."""
-    found = []
-    for k, cell in enumerate(cells):
-        if not bool(cell.any()):
-            continue
-        rows, columns = cell.any(1).nonzero(), cell.any(0).nonzero()
-        first = [k, int(rows[0]), int(columns[0])]
-        last = [k, int(rows[-1]), int(columns[-1])]
-        box = [slice(a * s, min((b + 1) * s, n)) for a, b, s, n in zip(first, last, stride, shape, strict=True)]
-        found.append((box[0], box[1], box[2]))
-    return found
-
-
-def _resized(values: Tensor, grid: Grid) -> Tensor:
-    return F.interpolate(values[None], size=list(grid.shape), mode="trilinear", align_corners=False)[0]
 
 
 def _unique(voxels: Tensor) -> Tensor:

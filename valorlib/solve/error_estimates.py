@@ -40,7 +40,7 @@ MEMBERS = (
     IndependentSettings(window_mm=6.0, smooth_mm=7.0, gradient_mm=6.0),
     IndependentSettings(window_mm=12.0, smooth_mm=13.0, gradient_mm=4.0),
     IndependentSettings(window_mm=8.0, smooth_mm=6.0, gradient_mm=9.0),
-    IndependentSettings(mind=True),
+    IndependentSettings(mind=True, iterations=(40, 20)),
 )
 THERE = (2, 4)
 BACK = (0, 3)

@@ -16,12 +16,16 @@ from valorlib.solve.frame import Frame
 from valorlib.solve.schedule import Level
 
 
+FIELD_SHARE = 2.0
+"""Voxels of the field in voxels of the images: a field this smooth needs no more, and half of the work is on it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class IndependentSettings:
     """How the second registration works. Variations of them make the ensemble.
 
     finest_mm: voxels of the last level. window_mm: reach of the similarity. smooth_mm: Gaussian on the whole field.
-    squared: for images of different contrast. floor: variance, of images scaled to 1, below which a window is noise.
+    iterations: of the coarse and of the last level. squared: for images of different contrast. floor: variance, of images scaled to 1, below which a window is noise.
     mind: compare self-similarity descriptors in place of gray values.
     """
 
@@ -29,7 +33,7 @@ class IndependentSettings:
     window_mm: float = 8.0
     smooth_mm: float = 10.0
     gradient_mm: float = 5.0
-    iterations: int = 40
+    iterations: tuple[int, int] = (40, 40)
     squared: bool = False
     mind: bool = False
     floor: float = 0.01
@@ -51,14 +55,14 @@ def register_independently(
     levels = [
         Level(
             image_mm=settings.finest_mm * scale,
-            iterations=settings.iterations,
-            field_mm=settings.finest_mm * scale,
+            iterations=iterations,
+            field_mm=settings.finest_mm * scale * FIELD_SHARE,
             step_mm=settings.finest_mm * scale * 0.5,
             gradient_mm=settings.gradient_mm * scale**0.5,
             total_mm=settings.smooth_mm * scale**0.5,
             window_mm=settings.window_mm * scale,
         )
-        for scale in (2.0, 1.0)
+        for scale, iterations in zip((2.0, 1.0), settings.iterations, strict=True)
     ]
     matching = Matching(
         squared=settings.squared and not settings.mind,

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from valorlib.core.errors import InputError
 from valorlib.core.grid import Grid
+from valorlib.core.images import LabelMap
 from valorlib.core.inputs import ImagePair
 from valorlib.core.results import Result
 from valorlib.core.transforms import AffineTransform, DisplacementField
@@ -106,16 +107,19 @@ def outcome(u_mm: Tensor, frame: Frame, fixed: Grid, moving: Grid) -> Outcome:
     return outcome_of(frame.displacement(u_mm, fixed), moving)
 
 
-def outcome_of(displacement: DisplacementField, moving: Grid, *, mend: bool = True) -> Outcome:
+def outcome_of(
+    displacement: DisplacementField, moving: Grid, *, mend: bool = True, where: LabelMap | None = None
+) -> Outcome:
     """The same from a displacement that is there already.
 
     mend: smooth the displacement on the spot where it is so steep that no field on the moving grid undoes it.
+    where: on the fixed grid, where the inverse shall be exact; outside it is nearly so. None: everywhere.
     """
-    way = WayBack(displacement, moving)
+    way = WayBack(displacement, moving, where)
     way.fit()
     if mend:
         way.mend()
-    length = way.lengths().numpy()
+    length = way.residuals().numpy()
     determinant = jacobian_determinant(way.displacement).array
     log = np.log(np.maximum(determinant, 1e-3))
     return Outcome(
