@@ -87,9 +87,10 @@ def test_the_fast_form_agrees_with_the_dense_one(small, kappa, exact):
     assert -np.array(result.losses) == pytest.approx(dense.bounds, rel=1e-5)
 
 
-@pytest.mark.parametrize("kappa", [0.0, 5.0])
-def test_the_evidence_rises_at_every_loop(small, kappa):
-    options = dataclasses.replace(PAPER, between_organs=0.4, outliers=0.1, kappa=kappa, exact=True, coarse_points=0)
+@pytest.mark.parametrize(("kappa", "first"), [(0.0, False), (5.0, True)])
+def test_the_evidence_rises_at_every_loop(small, kappa, first):
+    plain = dataclasses.replace(PAPER, exact=True, coarse_points=0, similarity_first=first)
+    options = dataclasses.replace(plain, between_organs=0.4, outliers=0.1, kappa=kappa)
     steps = -np.diff(register(small.pair, options, Run()).losses)
     assert len(steps) > 10
     assert steps.min() > -1e-6
@@ -128,6 +129,16 @@ def test_each_organ_is_found_after_a_large_turn():
     assert np.median(error) < 2.0
     covered = error**2 < chi2.ppf(0.95, 3) * result.sigma_mm**2
     assert covered.mean() > 0.8
+
+
+def test_nothing_known_of_the_start_organs_err_less_than_half_of_bcpd():
+    case = known_motion(101, count=200)  # turned by 29 degrees
+    alone = dataclasses.replace(OMC, start="given")
+    errors = [
+        error_of(case, register(case.pair, options, Run())).mean()
+        for options in (alone, dataclasses.replace(alone, use_labels=False))
+    ]
+    assert errors[0] < 0.5 * errors[1]
 
 
 def test_labels_and_a_better_prior_beat_plain_bcpd():
