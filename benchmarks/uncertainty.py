@@ -4,9 +4,10 @@
         [--later] [--write-scales]
 
 Each case is kept in build/uncertainty/ as it finishes; all cases there are then judged together and written to
-benchmarks/results/uncertainty.json (no case is done again with --cases none). With --again the transforms of the
-cases kept are judged anew (by the estimates named), not made anew; with --write-scales the scale table that ships is
-written too. The peer greedy runs where build/peers/greedy is set up (benchmarks/peers/setup.sh).
+benchmarks/results/uncertainty.json (no case is done again with --cases none). With --again the cases and the other
+programs' transforms are kept; our own is made anew, and all are judged anew (by the estimates named). With
+--write-scales the scale table that ships is written too. The peer greedy runs where build/peers/greedy is set up
+(benchmarks/peers/setup.sh).
 """
 
 from __future__ import annotations
@@ -303,6 +304,9 @@ def main() -> None:
                 old = kept(plan.name)
                 case = old[0].case
                 transforms = {r.algorithm: (r.transform, r.numbers["registration_cpu_s"]) for r in old}
+                if any(p[0] == "valor" for p in chosen):
+                    start = time.process_time()
+                    transforms["valor"] = (valor(case), time.process_time() - start)
             else:
                 case = make_case(plan)
                 transforms = transforms_of(case)

@@ -19,7 +19,7 @@ from valorlib.core.inputs import ImagePair
 from valorlib.core.method import Method
 from valorlib.core.options import Options, option
 from valorlib.core.run import Run, part
-from valorlib.core.transforms import DisplacementField, Transform
+from valorlib.core.transforms import Transform
 from valorlib.metrics.calibration import (
     LEVELS,
     Calibration,
@@ -27,7 +27,6 @@ from valorlib.metrics.calibration import (
     known_share,
     radius,
     ranks,
-    shipped_scale,
 )
 from valorlib.ops.error_maps import correlation_length, squared_length
 from valorlib.ops.posterior import PosteriorSettings, posterior_sigma
@@ -45,7 +44,7 @@ from valorlib.solve.error_estimates import (
     quick_estimate,
     working_pair,
 )
-from valorlib.solve.scan_calibration import Raw, Registers, calibrate_on_scan
+from valorlib.solve.scan_calibration import Raw, Registers, calibrate_on_scan, scale_that_ships
 
 PAPER_NOTE = "Paper mode is a map of the inverse image gradient; it does not know how well this registration did."
 BOUND_NOTE = "The second registration fits these images worse than the given one: read sigma as an upper bound."
@@ -190,9 +189,7 @@ def _given(work: WorkingPair, register: Register) -> Registers:
     return register, aligned_register(work, register)
 
 
-def _raw(
-    work: WorkingPair, options: DirUncertaintyOptions, run: Run, registers: Registers
-) -> Raw:
+def _raw(work: WorkingPair, options: DirUncertaintyOptions, run: Run, registers: Registers) -> Raw:
     """Sigma before scaling, at the working resolution, and the size of the deformation that our registration found."""
     if options.mode == "paper":
         settings = PosteriorSettings(options.lambda_mm2, options.noise_share, options.sigma_c_mm)
@@ -230,19 +227,7 @@ def _scale(
         return Scale(value=found.scale, spread_pct=25.0, source=source), found, ()
     if options.scale > 0:
         return Scale(value=options.scale, spread_pct=float("nan"), source="given by the user"), None, ()
-    scale = shipped_scale(name, options.site)
-    if scale.value is None:
-        return scale, None, (f"{scale.source[:1].upper()}{scale.source[1:]}; calibrate on this scan to get mm.",)
-    warnings: tuple[str, ...] = ()
-    if options.site == "any":
-        warnings += (
-            f"Sigma is scaled by a factor that varied by {scale.spread_pct:.0f} % between sites; name the site.",
-        )
-    if scale.motion_mm and not scale.motion_mm[0] / 1.5 <= motion_mm <= scale.motion_mm[1] * 1.5:
-        warnings += (
-            f"The deformation of {motion_mm:.1f} mm (rms) is far from the {scale.motion_mm[0]:.1f} to "
-            f"{scale.motion_mm[1]:.1f} mm that sigma was scaled on; calibrate on this scan.",
-        )
+    scale, warnings = scale_that_ships(name, options.site, motion_mm)
     return scale, None, warnings
 
 

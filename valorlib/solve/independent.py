@@ -15,7 +15,6 @@ from valorlib.solve.deform import Matching, deform
 from valorlib.solve.frame import Frame
 from valorlib.solve.schedule import Level
 
-
 FIELD_SHARE = 2.0
 """Voxels of the field in voxels of the images: a field this smooth needs no more, and half of the work is on it."""
 
@@ -25,8 +24,8 @@ class IndependentSettings:
     """How the second registration works. Variations of them make the ensemble.
 
     finest_mm: voxels of the last level. window_mm: reach of the similarity. smooth_mm: Gaussian on the whole field.
-    iterations: of the coarse and of the last level. squared: for images of different contrast. floor: variance, of images scaled to 1, below which a window is noise.
-    mind: compare self-similarity descriptors in place of gray values.
+    iterations: of the coarse and of the last level. squared: for images of different contrast. floor: variance, of
+    images scaled to 1, below which a window is noise. mind: compare self-similarity descriptors, not gray values.
     """
 
     finest_mm: float = 4.0
