@@ -61,7 +61,7 @@ def register(pair: ImagePair, options: CompositiveOptions, run: Run) -> Result:
             displacement, losses = found.frame.displacement(found.u_mm, pair.fixed.grid), found.losses
         moved = time.process_time()
         run.progress(0.9, "Inverse")
-        ways = outcome_of(displacement, pair.moving.grid, mend=not options.sliding)
+        ways = outcome_of(displacement, pair.moving.grid, mend=not options.sliding, where=body_mask(pair.fixed))
     run.progress(1.0, "Done")
     record = {"method": "compositive", "options": as_dict(options), "memory_estimate_gb": round(memory_gb, 2)}
     record |= {"overlap_at_start": round(overlap, 3), "similarity": round(-losses[-1], 4)}

@@ -24,9 +24,9 @@ ENOUGH_MM = 0.05
 """Residual of the coarse inverse up to which it is left as it is."""
 ENOUGH_OUTSIDE_MM = 0.2
 """The same outside the body."""
-DOUBT_MM = 0.3
+DOUBT_MM = 0.25
 """What is left before a round from which on a voxel is looked at again."""
-MEAN_MM, ROUNDS_OF_FIT = 0.052, 3
+MEAN_MM, ROUNDS_OF_FIT = 0.05, 3
 """What may be left on average (mending takes off some more), and rounds at most until it is."""
 UNBLUR = 1 / 6
 """What is left is read between voxels, which blurs it: share of its second difference to take off."""
@@ -89,15 +89,15 @@ class WayBack:
         there = self._blocks_there(far)
         improve(self._v, self._u.movedim(-1, 0), there, self._return)
         sharpen(self._v, there)
-        self._left_over = torch.zeros(3, *self.displacement.grid.shape)
-        for _ in range(ROUNDS_OF_FIT):
-            self._round(here, there)
+        left = torch.zeros(3, *self.displacement.grid.shape)
+        for turn in range(ROUNDS_OF_FIT):
+            self._round(here, there, left, 0.0 if turn else UNBLUR)
             if float(self.residuals().mean()) <= MEAN_MM:
                 break
 
-    def _round(self, here: list[Block], there: list[Block]) -> None:
+    def _round(self, here: list[Block], there: list[Block], left: Tensor, unblur: float) -> None:
         """Each voxel of the inverse takes over what is left there and back at the fixed voxels around."""
-        left, doubtful = self._left_over, []
+        doubtful = []
         counts: Tensor | None = None  # 0 where the way leads out of the moving grid, made when one does
         for block in here:
             one, inside = self._left_in(block)
@@ -111,7 +111,7 @@ class WayBack:
             found = read(left, at)
             if counts is not None:
                 found /= read(counts, at).clamp_min_(LEAST_WEIGHT)
-            self._v[(slice(None), *block)] -= found.sub_(bends(found), alpha=UNBLUR)
+            self._v[(slice(None), *block)] -= found.sub_(bends(found), alpha=unblur)
         self._doubtful = torch.cat(doubtful)
 
     def _inside(self) -> Tensor:
@@ -125,7 +125,8 @@ class WayBack:
         """Flat indices of voxels of a block that come back so far off that one more round may not be enough."""
         _, nj, ni = self.displacement.grid.shape
         k, j, i = (left.square().sum(0) > DOUBT_MM**2).nonzero().T
-        return ((k + block[0].start) * nj + j + block[1].start) * ni + i + block[2].start
+        flat: Tensor = ((k + block[0].start) * nj + j + block[1].start) * ni + i + block[2].start
+        return flat
 
     def _blocks_there(self, far: Tensor) -> list[Block]:
         """Blocks of the moving grid from which the inverse leads to the given cells (1, 1, k, j, i) of the lattice."""
@@ -149,7 +150,9 @@ class WayBack:
         place = self._way.places(u, block)
         u += read(self._v, place)
         sizes = self._moving.size
-        if all(-EDGE <= float(one.min()) and float(one.max()) <= n - 1 + EDGE for one, n in zip(place, sizes, strict=True)):
+        if all(
+            float(one.min()) >= -EDGE and float(one.max()) <= n - 1 + EDGE for one, n in zip(place, sizes, strict=True)
+        ):
             return u, None
         inside = torch.ones_like(place[0], dtype=torch.bool)
         for one, n in zip(place, sizes, strict=True):
@@ -170,7 +173,7 @@ class WayBack:
 
     def mend(self) -> None:
         """Smooth the displacement at the few voxels where it is so steep that no field on the moving grid undoes it."""
-        look = self._near(self._doubtful)
+        look = near(self._doubtful, self.displacement.grid)
         bad = look[self.lengths(look) > MEND_MM]
         for turn in range(MENDINGS):
             if not 0 < len(bad) < MEND_SHARE * self._u[..., 0].numel():
@@ -178,7 +181,7 @@ class WayBack:
             if not turn:
                 self.displacement = DisplacementField(self.displacement.array.copy(), self.displacement.grid)
                 self._u = torch.from_numpy(self.displacement.array)
-            look = self._near(self._mended(bad, turn), 3)
+            look = near(self._mended(bad, turn), self.displacement.grid, 3)
             bad = look[self.lengths(look) > MEND_MM]
 
     def _mended(self, bad: Tensor, turn: int) -> Tensor:
@@ -186,39 +189,19 @@ class WayBack:
 
         Where that is not enough, the next round and the next turn take in more neighbors.
         """
-        touched = []
+        touched, grid = [], self.displacement.grid
         for again in range(ROUNDS):
-            around = self._near(bad, 1 if turn + again < 2 else 2)
+            around = near(bad, grid, 1 if turn + again < 2 else 2)
             self._relax(around)
-            region = self._near(around)
+            region = near(around, grid)
             for _ in range(LOCAL_FITS):
                 self._fit(region)
             touched.append(region)
-            region = self._near(region)
+            region = near(region, grid)
             bad = region[self.lengths(region) > MEND_MM]
             if not len(bad):
                 break
         return torch.cat(touched)
-
-    def _near(self, voxels: Tensor, reach: int = 1) -> Tensor:
-        """Flat indices of all fixed voxels at most `reach` voxels from the given ones along each axis."""
-        if len(voxels) > MANY:
-            found = torch.zeros(self.displacement.grid.shape, dtype=torch.bool)
-            found.view(-1)[voxels] = True
-            for axis, n in enumerate(found.shape):
-                before = found
-                found = before.clone()
-                for step in range(1, min(reach, n - 1) + 1):
-                    found.narrow(axis, step, n - step).logical_or_(before.narrow(axis, 0, n - step))
-                    found.narrow(axis, 0, n - step).logical_or_(before.narrow(axis, step, n - step))
-            return torch.nonzero(found.view(-1))[:, 0]
-        stride = 1
-        for n in self.displacement.grid.size:
-            at = voxels // stride % n
-            steps = torch.arange(-reach, reach + 1)[:, None]
-            voxels = _unique(voxels + ((at + steps).clamp(0, n - 1) - at) * stride)
-            stride *= n
-        return voxels
 
     def _relax(self, voxels: Tensor) -> None:
         """Draw the displacement at some voxels to the mean of itself and its neighbors, some times."""
@@ -266,33 +249,29 @@ class WayBack:
 
     def _fit(self, voxels: Tensor) -> None:
         """One step of least squares: each voxel of the inverse takes over what is left near it, on average."""
+        count = self._v[0].numel()
         if self._sums is None:
-            self._sums = torch.zeros(4, self._v[0].numel())
+            self._sums = torch.zeros(count, 4)
         sums, touched = self._sums, []
-        few = 8 * len(voxels) < sums.shape[1]
         for first in range(0, len(voxels), TOGETHER):
             place, inside, left = self._left(voxels[first : first + TOGETHER])
             if not bool(inside.all()):
                 place, left = place[:, inside], left[:, inside]
+            rows = torch.cat([left, torch.ones_like(left[:1])]).T.contiguous()
             for node, weight in self._corners(place):
-                sums[3].scatter_add_(0, node, weight)
-                for total, one in zip(sums, left, strict=False):
-                    total.scatter_add_(0, node, weight * one)
-                if few:
-                    touched.append(node)
-        flat = self._v.view(3, -1)
-        if few:
-            # Voxels that come up more than once are given the same value each time.
-            at = torch.cat(touched) if touched else torch.zeros(0, dtype=torch.long)
-            weight = sums[3][at].clamp_min_(LEAST_WEIGHT)
-            for values, total in zip(flat, sums, strict=False):
-                values[at] = values[at] - total[at] / weight
-            sums[:, at] = 0
-        else:
-            weight = sums[3].clamp_min_(LEAST_WEIGHT)
-            for values, total in zip(flat, sums, strict=False):
-                values.sub_(total.div_(weight))
-            sums.zero_()
+                sums.index_add_(0, node, rows * weight[:, None])
+                touched.append(node)
+        # Voxels that come up more than once are given the same value each time.
+        at = torch.cat(touched) if touched else torch.zeros(0, dtype=torch.long)
+        if 2 * len(at) > count:
+            at = torch.arange(count)
+        elif len(at) > MANY:
+            at = (sums[:, 3] > 0).nonzero()[:, 0]
+        flat, total = self._v.view(3, -1), sums[at]
+        taken = total[:, :3] / total[:, 3:].clamp_min(LEAST_WEIGHT)
+        for values, one in zip(flat, taken.T, strict=True):
+            values[at] = values[at] - one
+        sums[at] = 0
 
     def _corners(self, place: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Eight voxels of the moving grid around each place (grid_sample's units): flat index and weight, both (n,)."""
@@ -315,6 +294,27 @@ class WayBack:
 def _strides(grid: Grid) -> list[int]:
     """Voxels along (k, j, i) in about `COARSE_MM`."""
     return [max(1, min(round(COARSE_MM / s), n)) for s, n in zip(grid.spacing[::-1], grid.shape, strict=True)]
+
+
+def near(voxels: Tensor, grid: Grid, reach: int = 1) -> Tensor:
+    """Flat indices of all voxels of a grid at most `reach` voxels from the given ones along each axis."""
+    if len(voxels) > MANY:
+        found = torch.zeros(grid.shape, dtype=torch.bool)
+        found.view(-1)[voxels] = True
+        for axis, n in enumerate(found.shape):
+            before = found
+            found = before.clone()
+            for step in range(1, min(reach, n - 1) + 1):
+                found.narrow(axis, step, n - step).logical_or_(before.narrow(axis, 0, n - step))
+                found.narrow(axis, 0, n - step).logical_or_(before.narrow(axis, step, n - step))
+        return torch.nonzero(found.view(-1))[:, 0]
+    stride = 1
+    for n in grid.size:
+        at = voxels // stride % n
+        steps = torch.arange(-reach, reach + 1)[:, None]
+        voxels = _unique(voxels + ((at + steps).clamp(0, n - 1) - at) * stride)
+        stride *= n
+    return voxels
 
 
 def _unique(voxels: Tensor) -> Tensor:
