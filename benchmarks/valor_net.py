@@ -33,7 +33,7 @@ from valorlib.core.inputs import ImagePair  # noqa: E402
 from valorlib.core.run import Run  # noqa: E402
 from valorlib.core.transforms import DisplacementField  # noqa: E402
 from valorlib.demo import make_pair  # noqa: E402
-from valorlib.methods.valor_net import AS_PRINTED, ValorNetOptions  # noqa: E402
+from valorlib.methods.valor_net_options import AS_PRINTED, ValorNetOptions  # noqa: E402
 from valorlib.metrics.similarity import ncc  # noqa: E402
 from valorlib.ops.leak import dice  # noqa: E402
 from valorlib.ops.resample import resample_image  # noqa: E402

@@ -16,7 +16,8 @@ from valorlib.core.images import Image, LabelMap
 from valorlib.core.inputs import ImagePair
 from valorlib.core.points import Seeds
 from valorlib.core.run import Run
-from valorlib.methods.valor_net import AS_PRINTED, METHOD, QUICK, make_energy, register
+from valorlib.methods.valor_net import METHOD, make_energy, register
+from valorlib.methods.valor_net_options import AS_PRINTED, QUICK
 from valorlib.networks.deep_prior import Training, train
 from valorlib.ops.slice_block import cut_slices
 from valorlib.ops.valor_energy import closed_form
