@@ -53,15 +53,17 @@ def register(pair: ImagePair, options: CompositiveOptions, run: Run) -> Result:
         fixed, moving = (clipped(image, options.clip) for image in (pair.fixed, pair.moving))
         if "ssd" in options.similarity:
             moving = match_histogram(moving, fixed, foreground=options.look == "bright")
+        exact: LabelMap | None = None
         if options.sliding:
             displacement, losses = _sliding(pair, fixed, moving, start, levels, options, run)
         else:
             look = _looks(pair, fixed, moving, options)
+            exact = look[0]
             found = _region(pair, fixed, moving, start, levels, options, run, look, part(run.progress, 0.1, 0.9))
             displacement, losses = found.frame.displacement(found.u_mm, pair.fixed.grid), found.losses
         moved = time.process_time()
         run.progress(0.9, "Inverse")
-        ways = outcome_of(displacement, pair.moving.grid, mend=not options.sliding, where=body_mask(pair.fixed))
+        ways = outcome_of(displacement, pair.moving.grid, mend=not options.sliding, where=exact)
     run.progress(1.0, "Done")
     record = {"method": "compositive", "options": as_dict(options), "memory_estimate_gb": round(memory_gb, 2)}
     record |= {"overlap_at_start": round(overlap, 3), "similarity": round(-losses[-1], 4)}

@@ -182,7 +182,13 @@ class WayBack:
                 self.displacement = DisplacementField(self.displacement.array.copy(), self.displacement.grid)
                 self._u = torch.from_numpy(self.displacement.array)
             look = near(self._mended(bad, turn), self.displacement.grid, 3)
+            self._doubtful = torch.cat([self._doubtful, look])
             bad = look[self.lengths(look) > MEND_MM]
+
+    def worst(self) -> float:
+        """Largest distance of a voxel from where the inverse brings it back, mm, among those that may come back far off."""
+        look = near(_unique(self._doubtful), self.displacement.grid)
+        return float(self.lengths(look).max()) if len(look) else 0.0
 
     def _mended(self, bad: Tensor, turn: int) -> Tensor:
         """Smooth around the given voxels until they come back; all voxels that were touched.

@@ -126,7 +126,7 @@ def outcome_of(
         way.displacement,
         way.inverse(),
         float(length.mean()),
-        float(length.max()),
+        max(float(length.max()), way.worst()),
         int((determinant <= 0).sum()),
         float(log.std()),
         float(determinant.min()),
