@@ -186,7 +186,7 @@ class WayBack:
             bad = look[self.lengths(look) > MEND_MM]
 
     def worst(self) -> float:
-        """Largest distance of a voxel from where the inverse brings it back, mm, among those that may come back far off."""
+        """Largest distance of a doubtful voxel from where the inverse brings it back, mm."""
         look = near(_unique(self._doubtful), self.displacement.grid)
         return float(self.lengths(look).max()) if len(look) else 0.0
 
