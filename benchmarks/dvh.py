@@ -99,6 +99,30 @@ def compare(ours: Dvh, volume_cc: float, dose_gy: np.ndarray, volume_pct: np.nda
     }  # fmt: skip
 
 
+PRINTED_CC = 0.05
+"""Eclipse prints volumes to 0.1 cc: the one it found lies this close."""
+VOLUME_GOAL_PCT = 0.25
+
+
+def within_print(ours_cc: float, printed_cc: float) -> dict:
+    """Difference to the volume that was printed, as an interval, and whether it may be within the goal."""
+    low, high = (100 * (ours_cc / (printed_cc + step) - 1) for step in (PRINTED_CC, -PRINTED_CC))
+    return {"volume_pct_interval": [low, high], "within_print": low <= VOLUME_GOAL_PCT and high >= -VOLUME_GOAL_PCT}
+
+
+def over_their_volume(ours: Dvh, volume_cc: float, dose_gy: np.ndarray, volume_pct: np.ndarray) -> dict:
+    """The mean once more, over the table's own volume: what we hold beyond it left out where the dose is least."""
+    if ours.volume_cc <= volume_cc:
+        return {}
+    share = 100 * volume_cc / ours.volume_cc
+    levels = (np.arange(4000) + 0.5) / 4000 * share
+    mean = float(np.mean(ours.dose_at_pct(levels)))
+    return {
+        "left_out_cc": ours.volume_cc - volume_cc, "left_out_up_to_gy": float(ours.dose_at_pct(share)),
+        "mean_gy_over_their_volume": mean - float(np.trapezoid(volume_pct, dose_gy)) / 100,
+    }  # fmt: skip
+
+
 def eclipse(cap: str) -> list[dict]:
     """The prostate phantom against Eclipse's own table."""
     folder = DATA / "rt" / "slicerrt_EclipseProstate"
@@ -123,7 +147,8 @@ def eclipse(cap: str) -> list[dict]:
         ours = dvh_of(sample_solid(solid, **fine), dose)
         cpu = time.process_time() - start
         rows.append({"structure": contours.name, "cap": cap, "reference_cc": volume, "cpu_s": cpu,
-                     **compare(ours, volume, points[:, 0], points[:, 1], highest)})  # fmt: skip
+                     **compare(ours, volume, points[:, 0], points[:, 1], highest),
+                     **within_print(ours.volume_cc, volume)})  # fmt: skip
         print(rows[-1], flush=True)
     return rows
 
@@ -141,7 +166,8 @@ def breast(cap: str) -> list[dict]:
         volume = float(stored.volume_cc[0])
         percent = 100 * np.maximum(stored.volume_cc, 0) / volume
         rows.append({"structure": contours.name, "cap": cap, "reference_cc": volume, "cpu_s": cpu,
-                     **compare(ours, volume, stored.dose_gy, percent, float(dose.dose.array.max()))})  # fmt: skip
+                     **compare(ours, volume, stored.dose_gy, percent, float(dose.dose.array.max())),
+                     **over_their_volume(ours, volume, stored.dose_gy, percent)})  # fmt: skip
         print(rows[-1], flush=True)
     return rows
 

@@ -30,6 +30,7 @@ from valorlib.ops.overlap import body_mask
 from valorlib.ops.resample import resample_image
 from valorlib.ops.transforms import map_points, to_displacement
 from valorlib.solve.independent import IndependentSettings, affine_of, register_independently
+from valorlib.solve.local_doubt import FULL_WEIGHTS, QUICK_WEIGHTS, shaped, surroundings
 
 F32 = NDArray[np.float32]
 Register = Callable[[Image, Image, int, Progress], DisplacementField]
@@ -290,6 +291,12 @@ def consistency(
 
 
 def quick_estimate(pair: WorkingPair, found: Looks) -> F32:
+    """What several registrations disagree about, drawn to the middle, with what is seen around each place, mm."""
+    around = surroundings(pair.fixed, pair.field, pair.inside)
+    return shaped(quarrel(pair, found), around, pair.inside, QUICK_WEIGHTS)
+
+
+def quarrel(pair: WorkingPair, found: Looks) -> F32:
     """Root of the summed squares of the spread of all registrations and of the way to their middle and back, mm."""
     around = squared_length(pair.field.array - found.middle.array)
     loop = squared_length(pair.field.array - found.back[0].array)
@@ -313,21 +320,29 @@ def full_estimate(
     seed: int,
     progress: Progress,
 ) -> F32:
-    """Geometric mean of bootstrap regressor, re-registration consistency, and the quick estimate (twice), mm."""
+    """Geometric mean of `full_parts` and the quick one (twice), drawn to the middle with what is around, mm."""
+    parts = full_parts(pair, registers, repeats=repeats, seed=seed, progress=progress)
+    quick = quarrel(pair, found)
+    mean = geometric_mean([*parts, quick, quick])
+    return shaped(mean, surroundings(pair.fixed, pair.field, pair.inside), pair.inside, FULL_WEIGHTS)
+
+
+def full_parts(
+    pair: WorkingPair, registers: tuple[Register, Register], *, repeats: int, seed: int, progress: Progress
+) -> tuple[F32, F32]:
+    """What registering again under known motion says: bootstrap regressor and re-registration consistency, mm."""
     half = max(1, repeats - 1)
     register, again = registers
     usual = register(pair.fixed, pair.moving, 0, part(progress, 0.0, 0.1))
     made = bootstrap(pair, usual, again, repeats, seed, part(progress, 0.1, 0.55))
     moved = consistency(pair, usual, register, half, seed, part(progress, 0.55, 0.95))
-    quick = quick_estimate(pair, found)
     progress(0.96, "Fitting the error regressor")
     features, sizes = [], []
     for base, field, error in zip(made.bases, made.fields, made.errors, strict=True):
         features.append(local_features(base, field)[pair.inside])
         sizes.append(np.linalg.norm(error[pair.inside], axis=-1).astype(np.float32))
     regressor = ErrorRegressor(np.concatenate(features), np.concatenate(sizes), seed=seed)
-    predicted = regressor.sigma(local_features(pair.fixed, usual))
-    return geometric_mean([predicted, root_mean_square(moved, pair.grid), quick, quick])
+    return regressor.sigma(local_features(pair.fixed, usual)), root_mean_square(moved, pair.grid)
 
 
 def mapped_error(first: Transform, second: Transform, points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,8 +15,9 @@ from valorlib.solve.deform import Matching, deform
 from valorlib.solve.frame import Frame
 from valorlib.solve.schedule import Level
 
-FIELD_SHARE = 2.0
-"""Voxels of the field in voxels of the images: a field this smooth needs no more, and half of the work is on it."""
+FIELD_SHARE, FIELD_MM = 2.0, 10.0
+"""Voxels of the field in voxels of the images, and what they stay below: half of the work is on the field, and one as
+smooth as this needs no finer ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ def register_independently(
         Level(
             image_mm=settings.finest_mm * scale,
             iterations=iterations,
-            field_mm=settings.finest_mm * scale * FIELD_SHARE,
+            field_mm=min(settings.finest_mm * FIELD_SHARE, FIELD_MM) * scale,
             step_mm=settings.finest_mm * scale * 0.5,
             gradient_mm=settings.gradient_mm * scale**0.5,
             total_mm=settings.smooth_mm * scale**0.5,
