@@ -84,7 +84,7 @@ class MoBcpdOptions(Options):
     )
     outliers: float = option(
         0.02,
-        "Share of fixed points that belong to nothing (omega): 0.02 for contours, 0.1 for noise, 0.4 for keypoints",
+        "Share of fixed points that belong to nothing (omega): 0.02 for contours, 0.1 for noise, 0.3 for keypoints",
         low=0.0,
         high=0.95,
     )
@@ -163,10 +163,10 @@ PRESETS = {
     "lungs": replace(OMC, length_mm=80.0, size_mm=10.0, start="affine"),
     "keypoints": replace(
         BCPD,
-        length_mm=50.0,
-        size_mm=15.0,
-        long_size_mm=0.0,
-        outliers=0.4,
+        length_mm=25.0,
+        size_mm=5.0,
+        long_mm=100.0,
+        outliers=0.3,
         gamma=0.3,
         min_loops=15,
         epsilon_mm=1e-3,
