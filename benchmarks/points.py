@@ -84,9 +84,13 @@ def faults(count, only, done):
         "missing_organ": (lambda c, s: without_organ(c), OMC),
         "organ_of_5_points": (lambda c, s: tiny_organ(c), OMC),
         "wrong_labels_10_mended": (wrong_labels, replace(OMC, label_error=0.1)),
-        "wrong_labels_10_transition_only": (
+        "wrong_labels_10_confusion_matrix": (
             wrong_labels,
             replace(OMC, label_matrix=tuple((0.875 * np.eye(5) + 0.025).ravel())),
+        ),
+        "wrong_labels_10_transition_only": (
+            wrong_labels,
+            replace(OMC, label_matrix=tuple((0.875 * np.eye(5) + 0.025).ravel()), long_size_mm=0.0),
         ),
         "wrong_labels_10_bcpd": (wrong_labels, BCPD),
     }

@@ -61,7 +61,7 @@ def register(pair: PointPair, options: MoBcpdOptions, run: Run) -> Result:
     check_memory(clouds, plan, options.memory_limit_gb)
     run.progress(0.02, "Finding the start")
     start = _start(clouds, plan, options)
-    clouds, mended = mend_labels(clouds, plan, start, options.label_error)
+    clouds, mended = mend_labels(clouds, plan, start, _wrong_share(options, plan))
 
     def turning(loop: int, sigma: float) -> None:
         run.progress(0.05, f"Turning organs, loop {loop + 1}: sigma {sigma:.2f} mm")
@@ -154,6 +154,13 @@ def _plan(clouds: Clouds, options: MoBcpdOptions, run: Run) -> Plan:
         shorten=options.unlike_length_mm / options.length_mm if alone and not options.organ_length_mm else 1.0,
         unlike_slow=(tensor(slow[0]), tensor(slow[1])) if alone and options.long_size_mm > 0 else None,
     )
+
+
+def _wrong_share(options: MoBcpdOptions, plan: Plan) -> float:
+    """Share of wrong labels to look for: as set, or what U says; none with the paper's prior, where U alone decides."""
+    if options.label_error > 0 or options.long_size_mm <= 0:
+        return options.label_error
+    return min(0.5, 1 - float(plan.transition.diagonal().mean()))
 
 
 def _slow_motion(clouds: Clouds, options: MoBcpdOptions) -> tuple[list[float], list[float]]:

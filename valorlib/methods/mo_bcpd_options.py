@@ -77,7 +77,8 @@ class MoBcpdOptions(Options):
     )
     label_matrix: tuple[float, ...] = option(
         (),
-        "U row by row: chance of fixed label (row) given moving label (column); empty: from label_error",
+        "U row by row, from confusion rates: chance of fixed label (row) given moving label (column); labels are "
+        "mended by it; empty: from label_error",
         low=0.0,
         high=1.0,
         advanced=True,
