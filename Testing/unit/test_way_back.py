@@ -48,3 +48,13 @@ def test_it_brings_voxels_back_better_than_an_inverse_point_by_point(fixed, movi
     assert np.percentile(fitted, 95) < np.percentile(pointwise, 95)
     assert way.displacement is forth
     assert way.lengths().mean() == pytest.approx(fitted.mean(), rel=0.5)
+
+
+def test_a_block_of_one_voxel_leaves_the_displacement_as_it_is():
+    grid = Grid((20, 20, 20), (2.5, 2.5, 2.5))
+    u = np.zeros((*grid.shape, 3), np.float32)
+    u[10, 10, 10] = 1.0
+    before, way = u.copy(), WayBack(DisplacementField(u, grid), grid)
+    block = (slice(10, 11), slice(10, 11), slice(10, 11))
+    way._left_in(block)
+    np.testing.assert_array_equal(way.displacement.array, before)

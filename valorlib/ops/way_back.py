@@ -146,7 +146,7 @@ class WayBack:
 
         The second is (k, j, i), which ones do not; None if none leaves.
         """
-        u = self._u[block].movedim(-1, 0).contiguous()
+        u = self._u[block].movedim(-1, 0).clone(memory_format=torch.contiguous_format)  # a block of one voxel too
         place = self._way.places(u, block)
         u += read(self._v, place)
         sizes = self._moving.size
