@@ -169,7 +169,7 @@ class _State:
         self.v = torch.zeros_like(self.y)
         self.spread = self.y.new_zeros(len(self.y))
         self.log_alpha = self.y.new_zeros(len(self.y))  # of M alpha
-        self.alpha_divergence = 0.0
+        self.alpha_divergence = self.learned = 0.0
         self.features = level.features_of(motion.bases)
         for (rows, phi), weights, root in zip(self.features, self.weights, self.roots, strict=True):
             self.v[rows] = phi @ weights
@@ -214,18 +214,20 @@ class _State:
 
     def _update_displacement(self, nu: Tensor, px: Tensor) -> None:
         k = self.s**2 / self.variance
-        pull = (px - nu[:, None] * self.t) @ self.R / self.s - nu[:, None] * self.y
+        pull = k * ((px - nu[:, None] * self.t) @ self.R / self.s - nu[:, None] * self.y)
+        strength = k * nu
         for g, (rows, phi) in enumerate(self.features):
             if not len(rows):
                 continue
-            precision = k * phi.T @ (nu[rows, None] * phi)
+            precision = phi.T @ (strength[rows, None] * phi)
             precision.diagonal().add_(1)
             root = torch.linalg.cholesky(precision)
-            self.weights[g] = torch.cholesky_solve(k * phi.T @ pull[rows], root)
+            self.weights[g] = torch.cholesky_solve(phi.T @ pull[rows], root)
             self.roots[g] = root
             self.v[rows] = phi @ self.weights[g]
             if self.settings.spread:
                 self.spread[rows] = torch.linalg.solve_triangular(root, phi.T, upper=False).square().sum(0)
+        self.learned = float(strength @ self.spread)
 
     def _update_alpha(self, nu: Tensor) -> None:
         kappa, count = self.settings.kappa, len(nu)
@@ -260,13 +262,19 @@ class _State:
 
     def divergence(self) -> float:
         """Kullback-Leibler divergence of the posterior of motion and weights from their priors."""
-        total = self.alpha_divergence
-        for weights, root in zip(self.weights, self.roots, strict=True):
-            eye = torch.eye(len(root), dtype=root.dtype, device=root.device)
-            trace = float(torch.linalg.solve_triangular(root, eye, upper=False).square().sum())
-            log_det = 2 * float(root.diagonal().log().sum())
-            total += 0.5 * (3 * (trace - len(root) + log_det) + float(weights.square().sum()))
-        return total
+        if not self.roots:
+            return self.alpha_divergence
+        roots, weights = self.roots, torch.cat([weights.flatten() for weights in self.weights])
+        log_det = 2 * float(torch.cat([root.diagonal() for root in roots]).log().sum())
+        # The trace of the posterior covariance less the rank; the points' variances tell it where they are known.
+        less = -self.learned
+        if not self.settings.spread:
+            eyes = (torch.eye(len(root), dtype=root.dtype, device=root.device) for root in roots)
+            less = sum(
+                float(torch.linalg.solve_triangular(root, eye, upper=False).square().sum()) - len(root)
+                for root, eye in zip(roots, eyes, strict=True)
+            )
+        return self.alpha_divergence + 0.5 * (3 * (less + log_det) + float(weights.square().sum()))
 
     def motion(self) -> PointMotion:
         """The motion as it stands."""
