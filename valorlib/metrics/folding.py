@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ from scipy import ndimage
 from valorlib.core.errors import InputError
 from valorlib.core.images import Image, LabelMap
 from valorlib.core.transforms import DisplacementField
-from valorlib.ops.jacobian import F32, axis_components, determinant, gradient, jacobian_determinant, slabs
+from valorlib.ops.jacobian import F32, axis_components, gradient, jacobian_determinant, slabs
+from valorlib.ops.stencils import strict_determinants
 
 MAX_PLACES = 100
 
@@ -86,7 +86,8 @@ def fold_summary(
     det = (jacobian or jacobian_determinant(field)).array
     if mask is not None and mask.shape != det.shape:
         raise InputError(f"mask: expected shape {det.shape}, got {mask.shape}; resample it onto the transform's grid")
-    strict, worst, folded_mm3 = _strict(field, det)
+    worst, folded_mm3 = strict_determinants(field, det)
+    strict = worst <= 0
     inside = np.ones(det.shape, dtype=bool) if mask is None else mask
     folded, strict = (det <= 0) & inside, strict & inside
     values = det[inside]
@@ -134,91 +135,6 @@ def harmonic_energy(field: DisplacementField) -> float:
                 d = d[inner] if axis == 0 else d
                 total += float(np.sum(d * d, dtype=np.float64))
     return total / float(np.prod(field.grid.shape))
-
-
-def _strict(field: DisplacementField, central: F32) -> tuple[NDArray[np.bool_], F32, F32]:
-    """True where any stencil folds; the smallest determinant of all stencils; inverted volume (mm3) per voxel.
-
-    A one-sided stencil of a voxel is one corner of one of the cells around it, so the cells are walked, not the voxels.
-    """
-    worst = central.copy()
-    inverted = np.zeros(central.shape, dtype=np.float32)
-    last = field.grid.size[2] - 1
-    for part in slabs(field.grid):
-        if part.start >= max(last, 1):
-            break
-        cells = slice(part.start, min(part.stop, last) + 1 if last else 1)
-        components = [_at_least_two(c) / np.float32(h) for c, h in _scaled(field, cells)]
-        edges = [[np.diff(c, axis=2 - axis) for axis in range(3)] for c in components]
-        if all(sum(float(np.abs(e).max()) for e in row) < 1 for row in edges):
-            continue  # diagonally dominant: no stencil can fold here
-        for corner in product((0, 1), repeat=3):
-            d = _corner_tetrahedron(edges, corner)
-            _take_in(worst[cells], inverted[cells], d, corner, 6)
-        for odd in (False, True):
-            d = _inner_tetrahedron(components, odd)
-            _take_in(worst[cells], inverted[cells], d, (0, 0, 0), 3)
-    return worst <= 0, worst, inverted * np.float32(field.grid.voxel_volume_mm3 / 2)
-
-
-def _scaled(field: DisplacementField, cells: slice) -> list[tuple[F32, float]]:
-    return list(zip(axis_components(field, cells), field.grid.spacing, strict=True))
-
-
-def _at_least_two(array: F32) -> F32:
-    """The array with axes of one voxel doubled, so that it has cells."""
-    for axis in range(3):
-        if array.shape[axis] == 1:
-            array = np.repeat(array, 2, axis=axis)
-    return array
-
-
-def _take_in(worst: F32, inverted: F32, d: F32, corner: tuple[int, ...], share: int) -> None:
-    """Note the determinants of one corner of each cell (i, j, k of it: 0 low, 1 high) at the voxel they belong to."""
-    at = tuple(
-        slice(c, c + n) if total > 1 else slice(None)
-        for c, n, total in zip(corner[::-1], d.shape, worst.shape, strict=True)
-    )
-    np.minimum(worst[at], d, out=worst[at])
-    inverted[at] += np.maximum(-d, 0) / share
-
-
-def _corner_tetrahedron(edges: list[list[F32]], corner: tuple[int, ...]) -> F32:
-    """Determinant of the three edges that meet in one corner of each cell; edges: [component][axis], voxels."""
-    rows = []
-    for index, row in enumerate(edges):
-        cut = []
-        for axis, edge in enumerate(row):
-            at = [slice(corner[2 - n], corner[2 - n] + edge.shape[n] - 1) for n in range(3)]
-            at[2 - axis] = slice(None)
-            cut.append(edge[tuple(at)] + np.float32(index == axis))
-        rows.append(cut)
-    return determinant(rows)
-
-
-def _inner_tetrahedron(components: list[F32], odd: bool) -> F32:
-    """Relative volume of the tetrahedron that joins the even (or odd) corners of each cell.
-
-    It is what the four corner tetrahedra of that kind leave over.
-    """
-    corners = [(0, 0, 0), (1, 1, 0), (1, 0, 1), (0, 1, 1)]
-    if odd:
-        corners = [(1 - i, j, k) for i, j, k in corners]
-    nk, nj, ni = components[0].shape
-
-    def moved(c: int, corner: tuple[int, ...]) -> F32:
-        i, j, k = corner
-        return components[c][k : nk - 1 + k, j : nj - 1 + j, i : ni - 1 + i]
-
-    steps = [[corner[c] - corners[0][c] for corner in corners[1:]] for c in range(3)]
-    rows = [
-        [
-            moved(c, corner) - moved(c, corners[0]) + np.float32(step)
-            for corner, step in zip(corners[1:], steps[c], strict=True)
-        ]
-        for c in range(3)
-    ]
-    return determinant(rows) / np.float32(np.linalg.det(np.asarray(steps, dtype=float)))
 
 
 def _places(folds: NDArray[np.bool_], worst: F32, field: DisplacementField, voxel_ml: float) -> tuple[FoldPlace, ...]:

@@ -17,12 +17,14 @@ from valorlib.ops.gp_kernel import MotionPrior
 from valorlib.ops.jacobian import jacobian_determinant
 from valorlib.ops.pivoted_cholesky import inducing_basis
 from valorlib.ops.point_motion import PointMotion
+from valorlib.ops.stencils import strict_determinants
 
 F64 = NDArray[np.float64]
 TAPER_MM = 30.0
 REACH_MM = 45.0
 KNOT_MM = 5.0
-LEAST_JACOBIAN = 0.05
+LEAST_JACOBIAN, LEAST_STRICT = 0.05, 0.01
+"""Least determinant by central differences, and by any stencil."""
 
 
 def own_map(model: PointMotion, organ: int, points: F64, *, loops: int = 20, tolerance_mm: float = 5e-3) -> F64:
@@ -170,7 +172,8 @@ def smooth_field(model: PointMotion, moving: F64, moved: F64, grid: Grid) -> Dis
 def _with_similarity(model: PointMotion, added: NDArray[np.float32], grid: Grid) -> DisplacementField:
     field = _field(model, added, grid)
     for width in (1.0, 1.0, 1.5, 1.5, 2.0, 2.0, 3.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0):
-        folded = jacobian_determinant(field).array < LEAST_JACOBIAN
+        central = jacobian_determinant(field).array
+        folded = (central < LEAST_JACOBIAN) | (strict_determinants(field, central)[0] < LEAST_STRICT)
         if not folded.any():
             break
         added = _smoothed_at(added, folded, width)

@@ -30,7 +30,6 @@ from valorlib.ops.overlap import body_mask
 from valorlib.ops.resample import resample_image
 from valorlib.ops.transforms import map_points, to_displacement
 from valorlib.solve.independent import IndependentSettings, affine_of, register_independently
-from valorlib.solve.local_doubt import FULL_WEIGHTS, QUICK_WEIGHTS, shaped, surroundings
 
 F32 = NDArray[np.float32]
 Register = Callable[[Image, Image, int, Progress], DisplacementField]
@@ -291,12 +290,6 @@ def consistency(
 
 
 def quick_estimate(pair: WorkingPair, found: Looks) -> F32:
-    """What several registrations disagree about, drawn to the middle, with what is seen around each place, mm."""
-    around = surroundings(pair.fixed, pair.field, pair.inside)
-    return shaped(quarrel(pair, found), around, pair.inside, QUICK_WEIGHTS)
-
-
-def quarrel(pair: WorkingPair, found: Looks) -> F32:
     """Root of the summed squares of the spread of all registrations and of the way to their middle and back, mm."""
     around = squared_length(pair.field.array - found.middle.array)
     loop = squared_length(pair.field.array - found.back[0].array)
@@ -320,14 +313,13 @@ def full_estimate(
     seed: int,
     progress: Progress,
 ) -> F32:
-    """Geometric mean of `full_parts` and the quick one (twice), drawn to the middle with what is around, mm."""
-    parts = full_parts(pair, registers, repeats=repeats, seed=seed, progress=progress)
-    quick = quarrel(pair, found)
-    mean = geometric_mean([*parts, quick, quick])
-    return shaped(mean, surroundings(pair.fixed, pair.field, pair.inside), pair.inside, FULL_WEIGHTS)
+    """Geometric mean of bootstrap regressor, re-registration consistency, and the quick estimate (twice), mm."""
+    parts = _full_parts(pair, registers, repeats=repeats, seed=seed, progress=progress)
+    quick = quick_estimate(pair, found)
+    return geometric_mean([*parts, quick, quick])
 
 
-def full_parts(
+def _full_parts(
     pair: WorkingPair, registers: tuple[Register, Register], *, repeats: int, seed: int, progress: Progress
 ) -> tuple[F32, F32]:
     """What registering again under known motion says: bootstrap regressor and re-registration consistency, mm."""
