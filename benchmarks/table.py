@@ -74,6 +74,48 @@ def method_table(method):
     return image_table(kept) if kept else "Not run yet."
 
 
+SHOWN = ("brain", "phantom", "lung", "t1pd", "longitudinal", "copd")
+"""Cases of the page of `compositive`, by their beginning."""
+
+
+def compositive_table():
+    """Its rows and those of the peers: error, seconds by part, and there and back."""
+    rows = []
+    for case, runs in image_runs().items():
+        if not case.startswith(SHOWN):
+            continue
+        for name, (n, *_) in runs.items():
+            method, preset = name.split(":")[:2]
+            plain = name.count(":") == 1 or case.startswith("copd")
+            if plain and method in ("compositive", "greedy", "ants", "elastix", "demons") and "failed" not in n:
+                stages = n.get("stages", {})
+                parts = [f"{stages[k]:.1f}" if k in stages else "" for k in ("motion", "inverse")]
+                calm, folds = (cell([n.get(k)]) for k in ("sd_log_jacobian", "folds"))
+                shown = preset if method == "compositive" else f"{method}:{preset}"
+                cells = (case, f"`{shown}`", told(n), f"{n['cpu_seconds']:.1f}", *parts, calm, folds, there_and_back(n))
+                rows.append(cells)
+    titles = ("case", "preset or peer", "result", "CPU s", "motion", "inverse", "SDlogJ", "folds")
+    return rows_of((*titles, "there and back: mean / worst, mm"), rows)
+
+
+def told(n):
+    """Dice, or errors in mm and where they were before."""
+    if "dice" in n:
+        return f"Dice {n['dice']:.3f}"
+    of = "landmark" if "landmark_mean_mm" in n else "error"
+    words = [f"{n[f'{of}_mean_mm']:.2f} mm mean", f"{n[f'{of}_p95_mm']:.2f} p95", f"{n[f'{of}_max_mm']:.1f} worst"]
+    words += [f"{n[key]:.2f} {where}" for key, where in PLACES if key in n]
+    return ", ".join(words) + (f" (from {n['start_mm']:.2f})" if "start_mm" in n else "")
+
+
+PLACES = (("rim_mean_mm", "in the rim"), ("near_tumor_mean_mm", "near the tumor"))
+
+
+def there_and_back(n):
+    found = n.get("inverse", {})
+    return f"{found['body_mean_mm']:.3f} / {found['body_max_mm']:.2f}" if "body_mean_mm" in found else ""
+
+
 RIGID = (
     ("median_mm", "median, mm"),
     ("median_to_nearest_optimum_mm", "to the nearest optimum, mm"),
@@ -112,7 +154,7 @@ def reference_table():
     for pair, n in results("rigid_reference.json").items():
         bones = [f"{n['bones_mm'][k]:.1f}" for k in (n["is"], "header")] if "bones_mm" in n else ["", ""]
         known = f"{n['spread_mm']:.1f}", f"{n['reference_to_header_mm']:.1f}"
-        values = n["mutual_information"].values()
+        values = [value for value in n["mutual_information"].values() if value is not None]
         votes = sum(value > 0.6 * max(values) for value in values)
         rows.append((pair, str(votes), *known, *bones))
     return rows_of(header, rows)
@@ -205,8 +247,8 @@ def matrix_table():
         for found in runs.values():
             numbers = [n for key, values in found.items() if short(key) == name for n in values]
             goals = [n.get("landmark_mean_mm", n.get("error_mean_mm", n.get("dice"))) for n in numbers]
-            told = cell(goals) or ("failed" if numbers else "")
-            cells.append(f"{told} ({cell([n.get('cpu_seconds') for n in numbers])} s)" if cell(goals) else told)
+            shown = cell(goals) or ("failed" if numbers else "")
+            cells.append(f"{shown} ({cell([n.get('cpu_seconds') for n in numbers])} s)" if cell(goals) else shown)
         rows.append((f"`{name}`", *cells))
     titles = [f"{case}, {'Dice' if case.startswith('brain') else 'mm'}" for case in runs]
     return rows_of(("method", *titles), rows)
@@ -248,6 +290,7 @@ def main():
     put(page, "rigid", rigid_table())
     put(page, "flat", flat_table())
     put(page, "alarms", alarm_table())
+    put(page.parent / "compositive.md", "numbers", compositive_table())
     put(page.parent / "ngf_rigid.md", "numbers", rigid_table())
     put(page.parent / "ngf_rigid.md", "references", reference_table())
     for name in ("small", "full_1_slices"):
