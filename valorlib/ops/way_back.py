@@ -38,7 +38,7 @@ TOGETHER = 100_000
 """Voxels worked on at once: few enough for the processor's cache."""
 LEAST_WEIGHT = 0.1
 """Voxels of the inverse that hardly any fixed voxel reaches move little."""
-MEND_MM, MEND_SHARE, MENDINGS, ROUNDS, LOCAL_FITS = 0.45, 0.01, 9, 8, 2
+MEND_MM, MEND_SHARE, MENDINGS, ROUNDS, LOCAL_FITS = 0.45, 0.01, 20, 8, 2
 """Residual from which on the motion is smoothed, up to which share of all voxels, how often it is looked anew, smoothed
 in between, and fits each time."""
 MANY = 20_000
@@ -173,21 +173,27 @@ class WayBack:
 
     def mend(self) -> None:
         """Smooth the displacement at the few voxels where it is so steep that no field on the moving grid undoes it."""
-        look = near(self._doubtful, self.displacement.grid)
-        bad = look[self.lengths(look) > MEND_MM]
+        bad = self._bad(self._doubtful, 1)
         for turn in range(MENDINGS):
             if not 0 < len(bad) < MEND_SHARE * self._u[..., 0].numel():
                 return
             if not turn:
                 self.displacement = DisplacementField(self.displacement.array.copy(), self.displacement.grid)
                 self._u = torch.from_numpy(self.displacement.array)
-            look = near(self._mended(bad, turn), self.displacement.grid, 3)
-            self._doubtful = torch.cat([self._doubtful, look])
-            bad = look[self.lengths(look) > MEND_MM]
+            touched = self._mended(bad, turn)
+            self._doubtful = _unique(torch.cat([self._doubtful, touched]))
+            bad = self._bad(touched, 3)
+            if not len(bad):  # where the motion compresses, the inverse of a voxel serves others farther away
+                bad = self._bad(self._doubtful, 3)
+
+    def _bad(self, voxels: Tensor, reach: int) -> Tensor:
+        """Flat indices of the voxels around the given ones that come back too far off."""
+        look = near(voxels, self.displacement.grid, reach)
+        return look[self.lengths(look) > MEND_MM]
 
     def worst(self) -> float:
         """Largest distance of a doubtful voxel from where the inverse brings it back, mm."""
-        look = near(_unique(self._doubtful), self.displacement.grid)
+        look = near(self._doubtful, self.displacement.grid, 3)
         return float(self.lengths(look).max()) if len(look) else 0.0
 
     def _mended(self, bad: Tensor, turn: int) -> Tensor:
