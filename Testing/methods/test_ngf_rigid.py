@@ -3,11 +3,15 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from realdata import need
+from valorlib.convert.files import read_image
 from valorlib.core.grid import Grid
 from valorlib.core.images import Image
 from valorlib.core.inputs import ImagePair
 from valorlib.core.run import Run
 from valorlib.methods.ngf_rigid import METHOD, NgfRigidOptions
+from valorlib.ops.rigid_middles import with_middles
+from valorlib.ops.rotations import rotations_within
 
 
 def body(seed=3, shape=(40, 44, 48)):
@@ -39,3 +43,48 @@ def test_finds_a_large_turn_and_shift_of_another_contrast(degrees):
     assert error.mean() < 2.0
     turn = result.transform.matrix[:3, :3]
     np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-6)
+
+
+def blurred_pair(degrees):
+    """A body, and as a scanner that blurs by centimeters and shows other edges (one hot place) sees it elsewhere."""
+    grid, array = Grid((48, 44, 40), (3.0, 3.0, 3.0), (-60, 20, 5)), body()
+    k, j, i = np.indices(array.shape)
+    hot = 6.0 * ((k - 26) ** 2 + (j - 14) ** 2 + (i - 30) ** 2 < 16)
+    uptake = ndimage.gaussian_filter(np.where(array > 0, 1.0, 0.0) + 0.3 * (array > 1.5) + hot, 3)
+    away, truth = moved(grid, degrees, (30.0, -25.0, 10.0))
+    return ImagePair(Image(array, grid), Image(uptake.astype(np.float32), away)), truth
+
+
+def test_middles_find_a_blurred_scan_among_wrong_places():
+    pair, truth = blurred_pair((25, -20, 15))
+    turns, corners = rotations_within(60.0, spacing_deg=20.0), np.c_[pair.fixed.grid.corners(), np.ones(8)]
+
+    def error(matrix):
+        return np.linalg.norm((corners @ (matrix - truth).T)[:, :3], axis=1).mean()
+
+    wrong = []
+    for shift in ((40.0, 0, 0), (0, 45.0, 0), (0, 0, -50.0)):
+        wrong.append(truth.copy())
+        wrong[-1][:3, 3] += shift
+    found = with_middles(pair, wrong, turns, lambda *told: None, keep=3, rng=np.random.default_rng(0), device="cpu")
+    assert len(found) <= 3
+    assert error(found[0]) < 8 < min(error(m) for m in wrong)
+    # A place found by other means stays in, and wins when it is the best.
+    assert (
+        error(
+            with_middles(
+                pair, [truth, *wrong], turns, lambda *told: None, keep=1, rng=np.random.default_rng(0), device="cpu"
+            )[0]
+        )
+        < 8
+    )
+
+
+def test_lays_pet_on_ct_of_one_session():
+    """Its edges alone mislead here, by 30 mm and more; the headers of one session are right to some millimeters."""
+    ct, pet = (read_image(need(f"sarcoma_multimodal/STS_006_{kind}_image.nii.gz")) for kind in ("CT", "PET"))
+    away, truth = moved(pet.grid, (20, -25, 15), (30.0, -20.0, 25.0))
+    pair = ImagePair(Image(np.clip(ct.array, -200, 300), ct.grid), Image(pet.array, away))
+    result = METHOD.run(pair, METHOD.presets["default"], Run())
+    corners = np.c_[ct.grid.corners(), np.ones(8)]
+    assert np.linalg.norm((corners @ (result.transform.matrix - truth).T)[:, :3], axis=1).mean() < 15.0

@@ -15,10 +15,11 @@ from valorlib.core.results import Result
 from valorlib.core.run import Run, part
 from valorlib.core.transforms import AffineTransform
 from valorlib.ops.plausibility import alarmed
+from valorlib.ops.rigid_middles import with_middles
 from valorlib.ops.rigid_polish import polish
 from valorlib.ops.rigid_refine import edge_points, refine, similarities
 from valorlib.ops.rigid_search import Cube, cube_of, search
-from valorlib.ops.rotations import rotations_within
+from valorlib.ops.rotations import distinct, rotations_within
 from valorlib.ops.transforms import inverse_of, to_displacement
 
 
@@ -62,7 +63,9 @@ def register(pair: ImagePair, options: NgfRigidOptions, run: Run) -> Result:
     best, score = _refined(pair, found, coarse, options, run)
     matrix = best[0]
     if options.polish:
-        matrix, _ = polish(pair, np.stack(best[:3]), part(run.progress, 0.8, 0.95), rng=run.rng(), device=run.device)
+        middles = part(run.progress, 0.8, 0.87)
+        places = with_middles(pair, best[:3], turns, middles, keep=3, rng=run.rng(), device=run.device)
+        matrix, _ = polish(pair, places, part(run.progress, 0.87, 0.95), rng=run.rng(), device=run.device)
     transform = AffineTransform(matrix)
     run.progress(0.96, "Displacement field")
     result = Result(
@@ -102,7 +105,7 @@ def _refined(
     """The candidates after three finer levels, best first, and the similarity of the best."""
     levels = [(1.0, len(found), 20, 0.5, 2000), (0.5, 6, 25, 0.62, 3000), (0.22, 3, 30, 0.72, 4000)]
     smallest = max(min(pair.fixed.grid.spacing), min(pair.moving.grid.spacing))
-    for share, keep, steps, fraction, count in levels:
+    for share, keep, steps, fraction, count in levels[: 2 if options.polish else 3]:
         spacing = max(coarse[0].spacing_mm * share, smallest)
         cubes = coarse if share == 1.0 else _cubes(pair, spacing, options, run)
         points = edge_points(cubes[0], count, run.rng())
@@ -110,22 +113,8 @@ def _refined(
         better = refine(cubes, points, np.stack(found[:keep]), steps=steps, step_mm=spacing / 4)
         scores = similarities(cubes, points, better, min_overlap=options.min_overlap)
         order = np.argsort(scores)[::-1]
-        found = _distinct([better[n] for n in order], pair.fixed.grid.corners(), spacing / 2)
+        found = distinct([better[n] for n in order], pair.fixed.grid.corners(), spacing / 2)
     return found, float(max(scores))
-
-
-def _distinct(
-    matrices: list[NDArray[np.float64]], corners: NDArray[np.float64], distance_mm: float
-) -> list[NDArray[np.float64]]:
-    """The matrices without those that put the corners (on average) within `distance_mm` of an earlier one's."""
-    kept: list[NDArray[np.float64]] = []
-    placed: list[NDArray[np.float64]] = []
-    for matrix in matrices:
-        at = corners @ matrix[:3, :3].T + matrix[:3, 3]
-        if all(np.linalg.norm(at - other, axis=1).mean() > distance_mm for other in placed):
-            kept.append(matrix)
-            placed.append(at)
-    return kept
 
 
 def _warnings(score: float) -> tuple[str, ...]:

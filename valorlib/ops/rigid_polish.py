@@ -21,6 +21,8 @@ from valorlib.ops.rotations import moved_rigidly, rigid_matrices
 from valorlib.ops.warp import sample
 
 BINS = 32
+BLOCK = 8
+"""Voxels along each axis within which places come one after the other."""
 FARTHEST_MM = 25.0
 """A climb that moves the corners by more has left the place it began at."""
 
@@ -49,6 +51,8 @@ def places_of(image: Image, mask: LabelMap | None, count: int, rng: np.random.Ge
         k, j, i = np.round(index).astype(int).T
         inside = mask.array[k, j, i] > 0
         index = index[inside] if inside.sum() >= 100 else index
+    # Neighbors one after the other: what is read for one is then at hand for the next.
+    index = index[np.lexsort((index // BLOCK).T[::-1])]
     values = ndimage.map_coordinates(image.array, index.T, order=1, mode="nearest")
     bins = np.clip((values - low) / (high - low), 0, 1) * (BINS - 1)
     points = torch.tensor(image.grid.to_world(index[:, ::-1]), dtype=torch.float32, device=device)
@@ -71,8 +75,7 @@ def mutual_information(places: Places, moving: Binned, rotation: Tensor, shift: 
     Source: Mattes, PET-CT image registration in the chest, IEEE TMI 22(1), 2003, 10.1109/TMI.2003.809072.
     Differs: places lie between the voxels, which removes the ripple of interpolation.
     """
-    y = places.points @ rotation.mT + shift[:, None]
-    at = y @ moving.to_voxel[:3, :3].T + moving.to_voxel[:3, 3]
+    at = _ends(places, moving, rotation, shift)
     last = at.new_tensor(moving.values.shape[2:]) - 1
     inside = ((at.detach() > -0.5) & (at.detach() < last + 0.5)).all(-1)
     values = sample(moving.values, at.movedim(-1, 0)[None, ..., None])[0, 0, ..., 0]
@@ -92,6 +95,19 @@ def mutual_information(places: Places, moving: Binned, rotation: Tensor, shift: 
     return found, (pull * values).sum(1)
 
 
+def share_inside(places: Places, moving: Binned, rotation: Tensor, shift: Tensor, border_mm: float) -> Tensor:
+    """(B,) share of the places that each motion leaves inside the moving image, fading over a border of that width."""
+    at = _ends(places, moving, rotation, shift)
+    size_mm = 1 / moving.to_voxel[:3, :3].norm(dim=1)
+    depth = torch.minimum(at + 0.5, at.new_tensor(moving.values.shape[2:]) - 0.5 - at) * size_mm
+    return (depth.amin(-1) / border_mm + 0.5).clamp(0, 1).mean(1)
+
+
+def _ends(places: Places, moving: Binned, rotation: Tensor, shift: Tensor) -> Tensor:
+    """(B, N, 3) where each motion puts the places, voxels (k, j, i) of the moving image."""
+    return (places.points @ rotation.mT + shift[:, None]) @ moving.to_voxel[:3, :3].T + moving.to_voxel[:3, 3]
+
+
 def _spline(t: Tensor) -> tuple[Tensor, Tensor]:
     """Cubic B-spline weights (..., 4) of the bins around a value at t in [0, 1] after the second, and their slopes."""
     r = 1 - t
@@ -109,13 +125,13 @@ def polish(
     """
     corners = np.c_[pair.fixed.grid.corners(), np.ones(8)]
     found, score = matrices, np.zeros(len(matrices))
-    levels = ((3.0, 10_000, 40, 0.8), (0.0, 40_000, 30, 0.3))
+    levels = ((3.0, 8_000, 30, 1.0), (0.0, 40_000, 60, 0.8))
     for number, (smooth_mm, count, steps, step_mm) in enumerate(levels):
         scaled = part(progress, number / len(levels), (number + 1) / len(levels))
         places = places_of(smoothed(pair.fixed, smooth_mm), pair.fixed_mask, count, rng, device)
         moving = binned(smoothed(pair.moving, smooth_mm), device)
-        free = _free(pair.fixed.grid)
-        moved, score = _climb(places, moving, found, free, steps=steps, step_mm=step_mm, progress=scaled)
+        free = free_motion(pair.fixed.grid)
+        moved, score = climb(places, moving, found, free, steps=steps, step_mm=step_mm, progress=scaled)
         way = np.linalg.norm(((moved - found) @ corners.T)[:, :3], axis=1).mean(1)
         score = np.where(way < FARTHEST_MM, score, -1.0)
         best = int(score.argmax())
@@ -135,7 +151,7 @@ def smoothed(image: Image, sigma_mm: float) -> Image:
     return Image(ndimage.gaussian_filter(thin.array, sigma, mode="nearest"), thin.grid, image.name)
 
 
-def _free(grid: Grid) -> NDArray[np.float64]:
+def free_motion(grid: Grid) -> NDArray[np.float64]:
     """(6, 6) projection onto the turns and shifts that keep a single slice in its plane; of a volume, onto all."""
     if grid.size[2] > 1:
         return np.eye(6)
@@ -144,7 +160,7 @@ def _free(grid: Grid) -> NDArray[np.float64]:
     return np.block([[across, np.zeros((3, 3))], [np.zeros((3, 3)), np.eye(3) - across]])
 
 
-def _climb(
+def climb(
     places: Places,
     moving: Binned,
     matrices: NDArray[np.float64],
@@ -153,8 +169,12 @@ def _climb(
     steps: int,
     step_mm: float,
     progress: Progress,
+    border_mm: float = 0.0,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The (B, 4, 4) matrices after Adam's steps, and the mutual information of each at the last of them."""
+    """The (B, 4, 4) matrices after Adam's steps, and the mutual information of each at the last of them.
+
+    border_mm: above 0, mutual information counts times the share of the places inside, see `share_inside`.
+    """
     x = places.points
     center = x.mean(0)
     radius_mm = float((x - center).square().sum(1).mean().sqrt())
@@ -167,7 +187,11 @@ def _climb(
         progress(step / steps, f"Mutual information, step {step + 1}")
         adam.rate = 0.02 ** (step / steps)
         adam.zero_grad()
-        value, slope = mutual_information(places, moving, *moved_rigidly(base, center, motion @ scale))
+        rotation, shift = moved_rigidly(base, center, motion @ scale)
+        value, slope = mutual_information(places, moving, rotation, shift)
+        if border_mm > 0:
+            share = share_inside(places, moving, rotation, shift, border_mm)
+            slope = slope * share.detach() + value.detach() * share
         (-slope).sum().backward()  # type: ignore[no-untyped-call]
         adam.step()
     found = rigid_matrices(*moved_rigidly(base, center, motion.detach() @ scale))

@@ -71,3 +71,17 @@ def rigid_matrices(rotation: Tensor, shift: Tensor) -> NDArray[np.float64]:
     u, _, v = np.linalg.svd(rotation.double().cpu().numpy())
     found[:, :3, :3], found[:, :3, 3] = u @ v, shift.double().cpu().numpy()
     return found
+
+
+def distinct(
+    matrices: list[NDArray[np.float64]], corners: NDArray[np.float64], distance_mm: float
+) -> list[NDArray[np.float64]]:
+    """The matrices without those that put the corners (on average) within `distance_mm` of an earlier one's."""
+    kept: list[NDArray[np.float64]] = []
+    placed: list[NDArray[np.float64]] = []
+    for matrix in matrices:
+        at = corners @ matrix[:3, :3].T + matrix[:3, 3]
+        if all(np.linalg.norm(at - other, axis=1).mean() > distance_mm for other in placed):
+            kept.append(matrix)
+            placed.append(at)
+    return kept
