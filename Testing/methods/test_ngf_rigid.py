@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from realdata import need
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from realdata import need
 from valorlib.convert.files import read_image
 from valorlib.core.grid import Grid
 from valorlib.core.images import Image

@@ -20,8 +20,9 @@ from valorlib.core.run import Progress, Run, part
 from valorlib.core.transforms import AffineTransform
 from valorlib.ops.contrast import check_contrast
 from valorlib.ops.convex import consistent, cost_volume, coupled_convex, smooth_cost
+from valorlib.ops.masks import both
 from valorlib.ops.mind import mind_ssc
-from valorlib.ops.overlap import label_start
+from valorlib.ops.overlap import body_mask, label_start
 from valorlib.ops.plausibility import alarmed
 from valorlib.ops.warp import resize_field
 from valorlib.solve.feature_adam import refine_on_features
@@ -43,6 +44,11 @@ class ConvexAdamOptions(Options):
         "headers",
         "Where to start: the headers, or middle on middle of structures in both images",
         choices=("headers", "labels"),
+    )
+    look: str = option(
+        "everywhere",
+        "What counts: everything, or the body alone, where air around it is noise",
+        choices=("everywhere", "body"),
     )
     label_weight: float = option(1.0, "Weight of structures as features, where both images have them", low=0, high=10)
     iterations: int = option(50, "Steps of the refinement; 0: discrete search alone", low=0, high=1000)
@@ -102,8 +108,11 @@ def _features(
     wide = frame.wide(grid)
     fixed = mind_ssc(frame.fixed(pair.fixed, grid, device)[None, None])
     moving = mind_ssc(frame.moving(pair.moving, grid, device)[None, None])
-    weight = pull_mask(pair.fixed_mask, pair.fixed.grid, grid, torch.eye(4).numpy(), device)[None, None]
-    inside = pull_mask(pair.moving_mask, pair.moving.grid, wide, frame.start.matrix, device)[None, None]
+    masks = pair.fixed_mask, pair.moving_mask
+    if options.look == "body":
+        masks = both(body_mask(pair.fixed), masks[0]), both(body_mask(pair.moving), masks[1])
+    weight = pull_mask(masks[0], pair.fixed.grid, grid, torch.eye(4).numpy(), device)[None, None]
+    inside = pull_mask(masks[1], pair.moving.grid, wide, frame.start.matrix, device)[None, None]
     if pair.fixed_labels is not None and pair.moving_labels is not None and options.label_weight > 0:
         shared = sorted(set(pair.fixed_labels.labels) & set(pair.moving_labels.labels))
         if not shared:
@@ -162,7 +171,7 @@ METHOD = Method(
     presets={
         "default": ConvexAdamOptions(),
         "quick": ConvexAdamOptions(working_mm=3.0, lattice_mm=9.0, reach=2, iterations=50, control_mm=6.0),
-        "lung_ct": ConvexAdamOptions(working_mm=2.5, lattice_mm=10.0, reach=4, iterations=60),
+        "lung_ct": ConvexAdamOptions(working_mm=2.5, lattice_mm=10.0, reach=4, iterations=60, look="body"),
         "smooth": ConvexAdamOptions(smoothness=4.0),
         "outlines": ConvexAdamOptions(
             start="labels", working_mm=0.8, lattice_mm=3.2, reach=2, label_weight=10.0, smoothness=4.0, control_mm=3.2

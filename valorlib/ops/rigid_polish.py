@@ -100,7 +100,8 @@ def share_inside(places: Places, moving: Binned, rotation: Tensor, shift: Tensor
     at = _ends(places, moving, rotation, shift)
     size_mm = 1 / moving.to_voxel[:3, :3].norm(dim=1)
     depth = torch.minimum(at + 0.5, at.new_tensor(moving.values.shape[2:]) - 0.5 - at) * size_mm
-    return (depth.amin(-1) / border_mm + 0.5).clamp(0, 1).mean(1)
+    share: Tensor = (depth.amin(-1) / border_mm + 0.5).clamp(0, 1).mean(1)
+    return share
 
 
 def _ends(places: Places, moving: Binned, rotation: Tensor, shift: Tensor) -> Tensor:
