@@ -33,7 +33,7 @@ from valorlib.core.images import Image  # noqa: E402
 from valorlib.ops.overlap import body_mask  # noqa: E402
 
 RESULT = HERE / "results" / "rigid_reference.json"
-SAMPLES, MANY_SAMPLES = 60_000, 300_000
+SAMPLES = 60_000
 RADIUS_MM = 60.0
 """Half the size of a body part: what turns and shifts are weighed by."""
 CLIMBS = {
@@ -81,14 +81,14 @@ def climb(fixed, moving, start, *, swapped=False, body=False, **metric):
 
 
 def settled(fixed, moving, matrix, *, swapped=False, body=False, **metric):
-    """The matrix after Powell's method, which needs no slope, on many places: climbs by slope end too early."""
+    """The matrix after Powell's method, which needs no slope, on more samples: climbs by slope end too early."""
     if body:
         metric["mask"] = body_mask(fixed).array > 0
     if swapped:
         return np.linalg.inv(settled(moving, fixed, np.linalg.inv(matrix), **metric))
     turn = sitk.Euler3DTransform()
     turn.SetCenter(fixed.grid.center.tolist())
-    method = measure(fixed, samples=MANY_SAMPLES, **metric)
+    method = measure(fixed, **metric)
     method.SetMovingInitialTransform(sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist()))
     method.SetInitialTransform(turn, True)
     method.SetOptimizerAsPowell(
@@ -101,7 +101,7 @@ def settled(fixed, moving, matrix, *, swapped=False, body=False, **metric):
 
 def information(fixed, moving, matrix):
     """Mattes' mutual information there, nats, by the same samples for all; minus infinity where none overlap."""
-    method = measure(fixed, samples=MANY_SAMPLES)
+    method = measure(fixed, samples=300_000)
     method.SetInitialTransform(sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist()))
     try:
         return -method.MetricEvaluate(image_to_sitk(fixed), image_to_sitk(moving))
@@ -109,18 +109,18 @@ def information(fixed, moving, matrix):
         return -np.inf
 
 
-def optima(fixed, moving):
+def optima(fixed, moving, samples):
     """Name and matrix of each."""
     for name, settings in CLIMBS.items():
         try:
-            yield name, settled(fixed, moving, climb(fixed, moving, np.eye(4), **settings), **settings)
+            yield name, settled(fixed, moving, climb(fixed, moving, np.eye(4), **settings), samples=samples, **settings)
         except RuntimeError as error:
             print(name, str(error).strip().splitlines()[-1])
     for name, seed in (("elastix", 4), ("greedy", 5)):
         for matrix, _ in by_peer(name, fixed, moving, [np.eye(4)]):
             if matrix is not None and np.isfinite(matrix).all():
                 try:
-                    yield f"mattes from {name}", settled(fixed, moving, matrix, seed=seed)
+                    yield f"mattes from {name}", settled(fixed, moving, matrix, samples=samples, seed=seed)
                 except RuntimeError as error:
                     print(name, str(error).strip().splitlines()[-1])
 
@@ -147,8 +147,8 @@ def bones(fixed, moving, told):
     }
 
 
-def consensus(fixed, moving, *, ct):
-    found = {name: (matrix, information(fixed, moving, matrix)) for name, matrix in optima(fixed, moving)}
+def consensus(fixed, moving, *, ct, samples):
+    found = {name: (matrix, information(fixed, moving, matrix)) for name, matrix in optima(fixed, moving, samples)}
     best = max(value for _, value in found.values())
     told = {name: matrix for name, (matrix, value) in found.items() if value > KEPT * best}
     away = {a: {b: corner_error(told[a], told[b], fixed.grid) for b in told if b != a} for a in told}
@@ -156,6 +156,7 @@ def consensus(fixed, moving, *, ct):
     return {
         "reference": told[middle].tolist(),
         "is": middle,
+        "samples": samples,
         "optima": {name: matrix.tolist() for name, matrix in told.items()},
         "spread_mm": float(np.median([d for row in away.values() for d in row.values()])),
         "to_reference_mm": {n: round(corner_error(m, told[middle], fixed.grid), 2) for n, (m, _) in found.items()},
@@ -167,12 +168,37 @@ def consensus(fixed, moving, *, ct):
     }
 
 
+def by_way_of_ct(row, content, name, grid):
+    """MR to CT to PET, where that is known better than MR to PET."""
+    first, second = (content.get(name.replace("_mr_pet", end)) for end in ("_ct_mr", "_ct_pet"))
+    if first is None or second is None:
+        return {}
+    spread = float(np.hypot(first["spread_mm"], second["spread_mm"]))
+    matrix = np.array(second["reference"]) @ np.linalg.inv(first["reference"])
+    away = corner_error(matrix, np.array(row["reference"]), grid)
+    found = {"to_way_by_ct_mm": away, "way_by_ct_spread_mm": spread}
+    if spread >= row["spread_mm"]:
+        return found
+    header = corner_error(matrix, np.eye(4), grid)
+    return found | {
+        "reference": matrix.tolist(),
+        "is": "by way of the CT",
+        "spread_mm": spread,
+        "reference_to_header_mm": header,
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", nargs="*", default=list(PAIRS))
-    for name in parser.parse_args().pairs:
-        row = consensus(*(load(part) for part in PAIRS[name]), ct="_ct_mr" in name)
+    parser.add_argument("--samples", type=int, default=100_000, help="when the optima settle (default: %(default)s)")
+    given = parser.parse_args()
+    for name in given.pairs:
+        fixed, moving = (load(part) for part in PAIRS[name])
+        row = consensus(fixed, moving, ct="_ct_mr" in name, samples=given.samples)
         content = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+        if name.endswith("_mr_pet"):
+            row |= by_way_of_ct(row, content, name, fixed.grid)
         RESULT.write_text(json.dumps(content | {name: row}, indent=1) + "\n")
         print(
             name,
