@@ -23,6 +23,8 @@ from valorlib.ops.plausibility import alarmed
 from valorlib.ops.transforms import inverse_of, to_displacement
 from valorlib.solve.outcome import outcome_of
 
+MOST_SAMPLES = 100_000  # a level; more take minutes and change little
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassicalOptions(Options):
@@ -35,7 +37,7 @@ class ClassicalOptions(Options):
     start: str = option("centers", "Where the search starts", choices=("centers", "given"))
     levels: int = option(3, "Resolutions, each half as fine as the next", low=1, high=5)
     iterations: int = option(40, "Steps at each level", low=1, high=2000)
-    sampling: float = option(0.2, "Share of voxels the metric looks at", low=0.01, high=1.0)
+    sampling: float = option(0.2, "Share of voxels the metric looks at, at most 100,000 a level", low=0.01, high=1.0)
     grid_mm: float = option(30.0, "Distance of B-spline control points", low=3.0, high=100.0, unit="mm")
     smoothing_mm: float = option(2.0, "Smoothing of the demons field", low=0.1, high=20.0, unit="mm")
 
@@ -89,11 +91,7 @@ def _register(pair: ImagePair, options: ClassicalOptions, run: Run) -> Result:
         start=linear,
         losses=tuple(losses),
         warnings=tuple(warnings),
-        record={
-            "method": "classical",
-            "options": as_dict(options),
-            "cpu_seconds": time.process_time() - begin,
-        }
+        record={"method": "classical", "options": as_dict(options), "cpu_seconds": time.process_time() - begin}
         | numbers,
     )
 
@@ -115,11 +113,13 @@ def _registration(pair: ImagePair, options: ClassicalOptions, run: Run) -> sitk.
     else:
         method.SetMetricAsMeanSquares()
     method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(options.sampling, run.seed + 1)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetNumberOfThreads(1)
     levels = min(options.levels, 1 + int(np.log2(max(1, min(n for n in pair.fixed.grid.size if n > 1) / 8))))
-    method.SetShrinkFactorsPerLevel([2**n for n in reversed(range(levels))])
+    factors = [2**n for n in reversed(range(levels))]
+    shares = [min(options.sampling, MOST_SAMPLES * factor**3 / pair.fixed.array.size) for factor in factors]
+    method.SetMetricSamplingPercentagePerLevel(shares, run.seed + 1)
+    method.SetShrinkFactorsPerLevel(factors)
     method.SetSmoothingSigmasPerLevel([0.5 * 2**n if n else 0.0 for n in reversed(range(levels))])
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()
     if pair.fixed_mask is not None:
