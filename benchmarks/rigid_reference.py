@@ -61,42 +61,43 @@ def measure(fixed, *, bins=48, seed=1, mask=None, samples=SAMPLES):
     return method
 
 
-def climb(fixed, moving, start, *, swapped=False, body=False, **metric):
-    """Matrix, fixed to moving."""
+def climb(fixed, moving, start, **metric):
+    """Matrix, fixed to moving, after a climb by slope on three resolutions."""
+
+    def by_slope(method):
+        method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, 200, 0.7)
+        method.SetOptimizerScalesFromPhysicalShift()
+        method.SetShrinkFactorsPerLevel([4, 2, 1])
+        method.SetSmoothingSigmasPerLevel([2.0, 1.0, 0.0])
+
+    return executed(fixed, moving, start, by_slope, **metric)
+
+
+def settled(fixed, moving, start, **metric):
+    """The same by Powell's method, which needs no slope, on more samples: climbs by slope end too early."""
+
+    def by_powell(method):
+        method.SetOptimizerAsPowell(
+            numberOfIterations=30, maximumLineIterations=30, stepLength=1.0, stepTolerance=1e-3, valueTolerance=1e-7
+        )
+        method.SetOptimizerScales([RADIUS_MM**2] * 3 + [1.0] * 3)
+
+    return executed(fixed, moving, start, by_powell, **metric)
+
+
+def executed(fixed, moving, start, optimize, *, swapped=False, body=False, **metric):
     if body:
         metric["mask"] = body_mask(fixed).array > 0
     if swapped:
-        return np.linalg.inv(climb(moving, fixed, np.linalg.inv(start), **metric))
+        return np.linalg.inv(executed(moving, fixed, np.linalg.inv(start), optimize, **metric))
     turn = sitk.Euler3DTransform()
     turn.SetCenter(fixed.grid.center.tolist())
     method = measure(fixed, **metric)
     method.SetMovingInitialTransform(sitk.AffineTransform(start[:3, :3].ravel().tolist(), start[:3, 3].tolist()))
     method.SetInitialTransform(turn, True)
-    method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, 200, 0.7)
-    method.SetOptimizerScalesFromPhysicalShift()
-    method.SetShrinkFactorsPerLevel([4, 2, 1])
-    method.SetSmoothingSigmasPerLevel([2.0, 1.0, 0.0])
+    optimize(method)
     method.Execute(image_to_sitk(fixed), image_to_sitk(moving))
     return start @ transform_from_sitk(turn).matrix
-
-
-def settled(fixed, moving, matrix, *, swapped=False, body=False, **metric):
-    """The matrix after Powell's method, which needs no slope, on more samples: climbs by slope end too early."""
-    if body:
-        metric["mask"] = body_mask(fixed).array > 0
-    if swapped:
-        return np.linalg.inv(settled(moving, fixed, np.linalg.inv(matrix), **metric))
-    turn = sitk.Euler3DTransform()
-    turn.SetCenter(fixed.grid.center.tolist())
-    method = measure(fixed, **metric)
-    method.SetMovingInitialTransform(sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist()))
-    method.SetInitialTransform(turn, True)
-    method.SetOptimizerAsPowell(
-        numberOfIterations=30, maximumLineIterations=30, stepLength=1.0, stepTolerance=1e-3, valueTolerance=1e-7
-    )
-    method.SetOptimizerScales([RADIUS_MM**2] * 3 + [1.0] * 3)
-    method.Execute(image_to_sitk(fixed), image_to_sitk(moving))
-    return matrix @ transform_from_sitk(turn).matrix
 
 
 def information(fixed, moving, matrix):
