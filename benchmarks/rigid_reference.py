@@ -5,7 +5,7 @@
 Headers of the public pairs are not ground truth. So several registrations begin at the header and climb mutual
 information: SimpleITK's with two histograms, other random samples, inside the body alone, and with the two scans'
 roles exchanged; and elastix's and greedy's own. Each is then settled by Powell's method on many samples, as climbs by
-slope end up to 4 mm too early. The reference is the one with the least median distance to the others; that distance
+slope stop short of the maximum. The reference is the one with the least median distance to the others; that distance
 (`spread_mm`) says how well the place is known at all. Distances are means over the corners of the fixed image. With a
 CT one more climb looks around its bones alone: how far the reference puts the bones from there says how rigid the pair
 is. Writes results/rigid_reference.json; `rigid.py` judges by it.
@@ -74,7 +74,7 @@ def climb(fixed, moving, start, **metric):
 
 
 def settled(fixed, moving, start, **metric):
-    """The same by Powell's method, which needs no slope, on more samples: climbs by slope end too early."""
+    """The same by Powell's method, which needs no slope, on more samples: climbs by slope stop short."""
 
     def by_powell(method):
         method.SetOptimizerAsPowell(

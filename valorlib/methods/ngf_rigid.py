@@ -33,7 +33,7 @@ class NgfRigidOptions(Options):
     min_overlap: float = option(0.5, "Least share of the smaller image that must overlap", low=0.05, high=1.0)
     candidates: int = option(12, "Best places that are refined", low=1, high=100)
     edge_noise: float = option(0.3, "Edges weaker than this share of the mean gradient fade", low=1e-5, high=3.0)
-    polish: bool = option(True, "Finish with mutual information at full detail")
+    polish: bool = option(True, "Begin at the middles too, and finish with mutual information at full detail")
     keep_header: bool = option(True, "Also try the position the files' headers give")
 
 
@@ -48,7 +48,8 @@ def register(pair: ImagePair, options: NgfRigidOptions, run: Run) -> Result:
     Source: Ofverstedt, Cross-Sim-NGF: FFT-Based Global Rigid Multimodal Alignment of Image Volumes using Normalized
     Gradient Fields, WBIR 2022, 10.1007/978-3-031-11203-4_17.
     Differs: coarse rotations spread evenly over the ball of allowed angles instead of random Euler angles; shifts are
-    refined below a voxel by gradient; edge parameter relative to the image; final mutual information.
+    refined below a voxel by gradient; edge parameter relative to the image; a second list of places found by mutual
+    information from the images' middles laid on each other; final mutual information.
     """
     begin = time.process_time()
     run.progress(0.0, "Preparing")
@@ -102,7 +103,7 @@ def _refined(
     options: NgfRigidOptions,
     run: Run,
 ) -> tuple[list[NDArray[np.float64]], float]:
-    """The candidates after three finer levels, best first, and the similarity of the best."""
+    """The candidates after two levels (three where no climb follows), best first, and the similarity of the best."""
     levels = [(1.0, len(found), 20, 0.5, 2000), (0.5, 6, 25, 0.62, 3000), (0.22, 3, 30, 0.72, 4000)]
     smallest = max(min(pair.fixed.grid.spacing), min(pair.moving.grid.spacing))
     for share, keep, steps, fraction, count in levels[: 2 if options.polish else 3]:

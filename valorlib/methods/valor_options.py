@@ -133,6 +133,6 @@ REASONS = {
     "quick": "A first look in about a second; half the resolution.",
     "breast_3t_7t": "3T laid on 7T: local correlation ignores shading; dark areas of 7T are left out.",
     "longitudinal": "Two visits: the head or breast is aligned first, and the tumor, which changed, does not count.",
-    "ct": "Two CT scans of soft tissue, in Hounsfield units; for breathing lungs take `compositive`.",
+    "ct": "Two CT scans of soft tissue, in Hounsfield units; for breathing lungs take Fast deformable.",
     "multimodal": "Contrast may turn over (T1 and PD, CT and MR): squared correlation and a smoother motion.",
 }
